@@ -1,0 +1,3 @@
+//! The command `haus`: one file per command, printing, exit codes.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The worker room.
+
+fn main() {}
