@@ -50,6 +50,31 @@ impl fmt::Display for Variable {
     }
 }
 
+impl Variable {
+    /// The variable with this name, as its `Display` writes it; none when there is none.
+    pub fn from_name(name: &str) -> Option<Variable> {
+        let (head, rest) = name.split_once('.').map_or((name, None), |(head, rest)| (head, Some(rest)));
+        Some(match (head, rest) {
+            ("port", None) => Variable::Port(None),
+            ("port", Some(port)) => Variable::Port(Some(port.parse().ok()?)),
+            ("data", None) => Variable::Data(None),
+            ("data", Some(folder)) => Variable::Data(Some(folder.to_owned())),
+            ("config", None) => Variable::Config,
+            ("credentials", None) => Variable::Credentials,
+            ("address", None) => Variable::Address,
+            ("instance", None) => Variable::Instance,
+            ("in", None) => Variable::In,
+            (service, Some("address")) => Variable::AddressOf(service.parse().ok()?),
+            (service, Some("port")) => Variable::PortOf(service.parse().ok()?, None),
+            (service, Some(rest)) => {
+                let port = rest.strip_prefix("port.")?;
+                Variable::PortOf(service.parse().ok()?, Some(port.parse().ok()?))
+            }
+            (_, None) => return None,
+        })
+    }
+}
+
 /// One piece of a template.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -73,6 +98,43 @@ impl Template {
     pub fn literal(text: impl Into<String>) -> Template {
         let text = text.into();
         Template { pieces: if text.is_empty() { Vec::new() } else { vec![Piece::Text(text)] } }
+    }
+
+    /// Reads what `Display` has written. What names no variable stays as text: the plan's own
+    /// texts are read and checked elsewhere, with places and remedies.
+    pub fn from_display(text: &str) -> Template {
+        let mut pieces = Vec::new();
+        let mut plain = String::new();
+        let mut rest = text;
+        while let Some(at) = rest.find("${") {
+            let escaped = rest[..at].ends_with('$');
+            plain.push_str(&rest[..at]);
+            let end = rest[at..].find('}').map(|length| at + length);
+            let variable = end.and_then(|end| Variable::from_name(&rest[at + 2..end]));
+            match (escaped, variable, end) {
+                (true, _, _) => {
+                    plain.pop();
+                    plain.push_str("${");
+                    rest = &rest[at + 2..];
+                }
+                (false, Some(variable), Some(end)) => {
+                    if !plain.is_empty() {
+                        pieces.push(Piece::Text(std::mem::take(&mut plain)));
+                    }
+                    pieces.push(Piece::Variable(variable));
+                    rest = &rest[end + 1..];
+                }
+                (false, _, _) => {
+                    plain.push_str("${");
+                    rest = &rest[at + 2..];
+                }
+            }
+        }
+        plain.push_str(rest);
+        if !plain.is_empty() {
+            pieces.push(Piece::Text(plain));
+        }
+        Template { pieces }
     }
 
     /// Fills the variables in.
@@ -124,5 +186,36 @@ mod tests {
         assert_eq!(template.fill(&|_| Some("80".into())), Ok("--port 80".into()));
         assert_eq!(template.fill(&|_| None), Err(Variable::Port(None)));
         assert_eq!(template.to_string(), "--port ${port}");
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let every = [
+            "port",
+            "port.http",
+            "data",
+            "data.db",
+            "config",
+            "credentials",
+            "address",
+            "instance",
+            "in",
+            "db.address",
+            "db.port",
+            "db.port.http",
+        ];
+        for name in every {
+            let template = Template {
+                pieces: vec![
+                    Piece::Text("a ${b} ".into()),
+                    Piece::Variable(Variable::from_name(name).unwrap()),
+                    Piece::Text(" c".into()),
+                ],
+            };
+            assert_eq!(template.to_string(), format!("a $${{b}} ${{{name}}} c"));
+            assert_eq!(Template::from_display(&template.to_string()), template, "{name}");
+        }
+        assert_eq!(Template::from_display("${unclosed"), Template::literal("${unclosed"));
+        assert_eq!(Variable::from_name("domain"), None);
     }
 }
