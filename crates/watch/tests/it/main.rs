@@ -1,0 +1,9 @@
+//! The machines of the crate as a whole: scenarios in text, and random histories against invariants.
+
+#![allow(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
+
+mod balancing;
+mod histories;
+mod scenario;
+mod scenarios;
+mod world;
