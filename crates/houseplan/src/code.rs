@@ -1,0 +1,164 @@
+//! The table of finding codes: what each is called, how much it matters, whether a plan may accept it.
+//!
+//! A code never changes its meaning; one that is given up is not used again.
+
+use haus_model::Severity;
+
+/// One row of the table of codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CodeInfo {
+    /// Such as `HP0012`.
+    pub code: &'static str,
+    /// How much a finding with this code matters when nobody accepted it.
+    pub severity: Severity,
+    /// One line without the particulars.
+    pub title: &'static str,
+    /// Whether `accept:` may turn it into a note. Warnings may; of the errors only those that rest on a
+    /// guess.
+    pub acceptable: bool,
+}
+
+macro_rules! codes {
+    ($($name:ident $code:literal $severity:ident $acceptable:literal $title:literal;)*) => {
+        /// A finding code. Sorted like its number.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub(crate) enum Code { $($name),* }
+
+        static TABLE: &[CodeInfo] = &[$(CodeInfo {
+            code: $code,
+            severity: Severity::$severity,
+            title: $title,
+            acceptable: $acceptable,
+        }),*];
+
+        static PAGES: &[&str] = &[$(include_str!(concat!("../../../docs/findings/", $code, ".md"))),*];
+    };
+}
+
+codes! {
+    // 00xx: reading, YAML, shape
+    Unreadable "HP0001" Error false "a file of the plan cannot be read";
+    TooLarge "HP0002" Error false "a file is larger than 64 MiB";
+    NotUtf8 "HP0003" Error false "a file is not UTF-8";
+    Syntax "HP0004" Error false "the YAML cannot be read";
+    Tab "HP0005" Error false "a tab where only spaces may stand";
+    Empty "HP0006" Error false "the file holds no plan";
+    Documents "HP0007" Error false "more than one document in a file";
+    DuplicateKey "HP0008" Error false "the same key twice";
+    Budget "HP0009" Error false "too many or too deeply nested values";
+    MergeKey "HP0010" Error false "merge keys are not supported";
+    Tag "HP0011" Error false "a tag that YAML's core schema does not have";
+    UnknownKey "HP0012" Error false "unknown key";
+    WrongKind "HP0013" Error false "the wrong kind of value";
+    MissingKey "HP0014" Error false "a key is missing";
+    Unit "HP0015" Error false "a quantity without a known unit";
+    Choice "HP0016" Error false "not one of the possible words";
+    Reserved "HP0017" Error false "a word of a later release";
+    Range "HP0018" Error false "a number out of its range";
+    Name "HP0019" Error false "not a valid name";
+    Version "HP0020" Error false "an unknown format version";
+    Together "HP0021" Error false "keys that exclude or need each other";
+    Form "HP0022" Error false "a text that is not written as it must be";
+    IncludeTwice "HP0023" Error false "a file included twice or in a circle";
+    Escape "HP0024" Error false "a path that leaves its folder";
+    AcceptIdle "HP0025" Warning false "an acceptance that accepts nothing";
+    AcceptReason "HP0026" Error false "an acceptance without a reason";
+    AcceptRefused "HP0027" Error false "a finding that cannot be accepted";
+    TwoHomes "HP0028" Error false "the same thing said in two files";
+    // 01xx: services and references
+    NeedUnknown "HP0101" Error false "a service needs one that does not exist";
+    NeedCycle "HP0102" Error false "services that need each other in a circle";
+    Variable "HP0103" Error false "an unknown variable";
+    NotNeeded "HP0104" Error false "a variable of a service that is not in `needs`";
+    NoHealth "HP0105" Warning true "a service without a health check";
+    NoLimits "HP0106" Note true "a service without limits";
+    NeedTwice "HP0107" Warning true "the same service needed twice";
+    PortTwice "HP0108" Error false "a port claimed twice";
+    PortInstances "HP0109" Error false "a fixed port for several instances";
+    PortPrivileged "HP0110" Warning true "a port below 1024";
+    PortRange "HP0111" Error false "not a port";
+    NoServices "HP0112" Error false "a house without services";
+    HealthRhythm "HP0113" Error false "a probe that may take longer than the time to the next";
+    Localhost "HP0114" Note true "`localhost` can mean two addresses";
+    RollingAlone "HP0115" Note true "a rolling change of one instance";
+    HoldMany "HP0116" Warning true "`hold` with several instances";
+    PortUnknown "HP0117" Error false "a port that the service does not have";
+    CoordinatorTwice "HP0118" Error false "two entries for Hausmeister's own API";
+    ShellSyntax "HP0119" Warning true "shell syntax where no shell runs";
+    EnvReserved "HP0120" Warning true "an environment variable that only Hausmeister sets";
+    EnvOverride "HP0121" Note true "an environment variable that Hausmeister would set";
+    RecoverPauses "HP0122" Error false "a longest pause that is shorter than the first";
+    // 02xx: routes
+    RouteNowhere "HP0201" Error false "a route to a service that does not exist";
+    RoutePort "HP0202" Error false "a route to a port that does not exist";
+    RouteTwice "HP0203" Error false "a host and path claimed twice";
+    RouteHost "HP0204" Error false "not a host name";
+    RouteStrip "HP0205" Warning true "a prefix that is never stripped";
+    // 03xx: credentials and exposure
+    LiteralSecret "HP0301" Error true "a literal secret in the plan";
+    UrlPassword "HP0302" Error false "a password in an address";
+    WordPassword "HP0303" Error true "a password in a command";
+    CredentialUnknown "HP0304" Error false "an unknown credential";
+    CredentialUnused "HP0305" Warning true "a credential that nobody uses";
+    CredentialScope "HP0306" Error false "a credential used outside its scope";
+    ScopeUnknown "HP0307" Error false "a scope that names no service";
+    CredentialInside "HP0308" Warning true "a credential file inside the plan's folder";
+    Exposed "HP0309" Warning true "a listener on all interfaces";
+    CredentialValue "HP0310" Error false "the value of a credential in the plan";
+    RotateReason "HP0311" Warning true "a credential that never changes, without a reason";
+    ForeignAccount "HP0312" Warning true "an account that is not the service's own";
+    // 04xx: data
+    NoBackup "HP0401" Note true "data that nothing backs up";
+    LinkInLink "HP0402" Error false "a data link inside another";
+    LinkShared "HP0403" Error false "one data link for two instances or services";
+}
+
+impl Code {
+    pub(crate) fn info(self) -> &'static CodeInfo {
+        &TABLE[self as usize]
+    }
+
+    pub(crate) fn severity(self) -> Severity {
+        self.info().severity
+    }
+}
+
+/// Every code that a check can report, in order.
+pub fn codes() -> &'static [CodeInfo] {
+    TABLE
+}
+
+pub(crate) fn info(code: &str) -> Option<&'static CodeInfo> {
+    TABLE.iter().find(|info| info.code == code)
+}
+
+/// The page about a code: what it means, an example, why it matters and what to do.
+pub fn explain(code: &str) -> Option<&'static str> {
+    let index = TABLE.iter().position(|info| info.code.eq_ignore_ascii_case(code.trim()))?;
+    Some(PAGES[index])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_in_order_and_unique() {
+        assert!(TABLE.windows(2).all(|pair| pair[0].code < pair[1].code));
+    }
+
+    #[test]
+    fn every_page_opens_with_its_code_and_title() {
+        for info in codes() {
+            let page = explain(info.code).unwrap();
+            let heading = format!("# {}: {}\n", info.code, info.title);
+            assert!(page.starts_with(&heading), "the page of {} must open with {heading:?}", info.code);
+        }
+    }
+
+    #[test]
+    fn a_page_is_found_however_the_code_is_written() {
+        assert_eq!(explain("hp0012"), explain("HP0012"));
+        assert_eq!(explain("HP9999"), None);
+    }
+}

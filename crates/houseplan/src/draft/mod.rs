@@ -1,0 +1,208 @@
+//! The draft: a plan as it was written, typed where that is possible, every part with its place.
+//!
+//! Owns the merging of files. Nothing is filled in and nothing is judged here; what the walk has
+//! already reported is simply absent.
+
+mod command;
+mod service;
+mod stage;
+mod top;
+
+use crate::source::Span;
+use crate::tree::{Node, Text};
+use haus_model::service::{Limits, PortNumber, Recover, Restart, Rollout, RunsAs, Stop};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub(crate) use command::{Argument, Command};
+pub(crate) use stage::Stage;
+pub(crate) use top::decode;
+
+/// Everything in all files of a plan.
+#[derive(Default)]
+pub(crate) struct Draft<'t> {
+    pub(crate) house: Option<Text<'t>>,
+    pub(crate) title: Option<Text<'t>>,
+    pub(crate) domain: Option<Text<'t>>,
+    pub(crate) gateway: GatewayDraft<'t>,
+    pub(crate) vars: Vec<(Text<'t>, Text<'t>)>,
+    pub(crate) stages: Vec<StageDraft<'t>>,
+    pub(crate) services: Vec<ServiceDraft<'t>>,
+    /// Services by name; looked up, never iterated.
+    pub(crate) service_index: HashMap<&'t str, usize>,
+    pub(crate) services_key: Option<Span>,
+    /// Where each name of each family was said first; looked up, never iterated.
+    homes: HashMap<(&'static str, &'t str), Span>,
+    pub(crate) routes: Vec<HostDraft<'t>>,
+    pub(crate) credentials: Vec<CredentialDraft<'t>>,
+    pub(crate) accept: Vec<Acceptance<'t>>,
+    /// The folder of each file, relative to the plan's folder.
+    pub(crate) folders: Vec<PathBuf>,
+}
+
+/// Gateway settings that were written.
+#[derive(Clone, Default)]
+pub(crate) struct GatewayDraft<'t> {
+    pub(crate) listen: Option<Text<'t>>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) retries: Option<u32>,
+    pub(crate) access_log: Option<bool>,
+    pub(crate) hold: Option<Duration>,
+}
+
+pub(crate) struct StageDraft<'t> {
+    pub(crate) name: Text<'t>,
+    pub(crate) domain: Option<Text<'t>>,
+    pub(crate) vars: Vec<(Text<'t>, Text<'t>)>,
+    pub(crate) gateway: GatewayDraft<'t>,
+}
+
+pub(crate) struct ServiceDraft<'t> {
+    pub(crate) name: Text<'t>,
+    pub(crate) about: Option<Text<'t>>,
+    pub(crate) runs_as: RunsAs,
+    pub(crate) run: Option<Command<'t>>,
+    /// Whether the key is there, even with something that is no command.
+    pub(crate) has_run: bool,
+    pub(crate) user: Option<Text<'t>>,
+    pub(crate) folder: Option<Text<'t>>,
+    pub(crate) prepare: Vec<Command<'t>>,
+    pub(crate) ports: Vec<PortDraft<'t>>,
+    /// Whether a port was written in a way that is no port, so that it is unknown which there are.
+    pub(crate) ports_unclear: bool,
+    pub(crate) address: Option<Text<'t>>,
+    pub(crate) data: Vec<DataDraft<'t>>,
+    pub(crate) data_key: Option<Span>,
+    pub(crate) config: Option<&'t Node<'t>>,
+    pub(crate) env: Vec<(Text<'t>, Text<'t>)>,
+    pub(crate) credentials: Vec<(Text<'t>, Text<'t>)>,
+    pub(crate) health: Option<HealthDraft<'t>>,
+    pub(crate) has_health: bool,
+    pub(crate) needs: Vec<Text<'t>>,
+    pub(crate) instances: u32,
+    pub(crate) instances_span: Option<Span>,
+    pub(crate) limits: Option<Limits>,
+    pub(crate) rollout: Option<(Rollout, Span)>,
+    pub(crate) recover: Recover,
+    /// Where the pauses are written, to underline them.
+    pub(crate) recover_pauses: Option<Span>,
+    pub(crate) stop: Stop,
+    pub(crate) accept: Vec<Acceptance<'t>>,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct PortDraft<'t> {
+    pub(crate) name: Text<'t>,
+    pub(crate) number: PortNumber,
+    pub(crate) span: Span,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct DataDraft<'t> {
+    /// The link in the working folder, when there is one.
+    pub(crate) link: Option<Text<'t>>,
+    pub(crate) folder: Text<'t>,
+}
+
+/// What a probe asks.
+pub(crate) enum ProbeDraft<'t> {
+    Get { path: Text<'t>, port: Option<Text<'t>>, expect: Option<&'t Node<'t>> },
+    Tcp(Text<'t>),
+    Command(Command<'t>),
+    Process,
+}
+
+pub(crate) struct HealthDraft<'t> {
+    pub(crate) key: Span,
+    pub(crate) probe: ProbeDraft<'t>,
+    pub(crate) every: Duration,
+    pub(crate) timeout: Duration,
+    /// Where the rhythm is written, to underline it.
+    pub(crate) rhythm: Option<Span>,
+    pub(crate) start: Duration,
+    pub(crate) healthy_after: u32,
+    pub(crate) unhealthy_after: u32,
+}
+
+pub(crate) struct HostDraft<'t> {
+    pub(crate) host: Text<'t>,
+    pub(crate) routes: Vec<RouteDraft<'t>>,
+}
+
+pub(crate) struct RouteDraft<'t> {
+    /// The path; the host again in the short form.
+    pub(crate) path: Text<'t>,
+    pub(crate) target: TargetDraft<'t>,
+    pub(crate) strip: Option<Text<'t>>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) max_body_bytes: Option<u64>,
+    pub(crate) deny_headers: Vec<Text<'t>>,
+    pub(crate) headers: Vec<(Text<'t>, Text<'t>)>,
+}
+
+pub(crate) enum TargetDraft<'t> {
+    To(Text<'t>),
+    Files { root: Text<'t>, fallback: Option<Text<'t>>, immutable: Option<Text<'t>> },
+}
+
+pub(crate) struct CredentialDraft<'t> {
+    pub(crate) name: Text<'t>,
+    pub(crate) length: Option<u32>,
+    pub(crate) file: Option<Text<'t>>,
+    pub(crate) scope: Option<Vec<Text<'t>>>,
+    pub(crate) rotate: Option<Text<'t>>,
+    pub(crate) reason: Option<Text<'t>>,
+}
+
+/// A finding accepted in the plan: which, why, and where that is written.
+#[derive(Clone, Copy)]
+pub(crate) struct Acceptance<'t> {
+    pub(crate) code: Text<'t>,
+    pub(crate) reason: Text<'t>,
+}
+
+impl<'t> Draft<'t> {
+    pub(crate) fn service(&self, name: &str) -> Option<&ServiceDraft<'t>> {
+        self.service_index.get(name).map(|&at| &self.services[at])
+    }
+
+    pub(crate) fn service_names(&self) -> impl Iterator<Item = &'t str> {
+        self.services.iter().map(|service| service.name.text)
+    }
+}
+
+impl<'t> ServiceDraft<'t> {
+    /// The main port: the one named `http`, else the only one.
+    pub(crate) fn main_port(&self) -> Option<&PortDraft<'t>> {
+        let http = self.ports.iter().find(|port| port.name.text == "http");
+        http.or_else(|| if self.ports.len() == 1 { self.ports.first() } else { None })
+    }
+
+    pub(crate) fn port(&self, name: &str) -> Option<&PortDraft<'t>> {
+        self.ports.iter().find(|port| port.name.text == name)
+    }
+
+    pub(crate) fn is_coordinator(&self) -> bool {
+        self.runs_as == RunsAs::Coordinator
+    }
+
+    /// Every command that is run for it, in order.
+    pub(crate) fn commands(&self) -> impl Iterator<Item = &Command<'t>> {
+        let probe = self.health.as_ref().and_then(|health| match &health.probe {
+            ProbeDraft::Command(command) => Some(command),
+            ProbeDraft::Get { .. } | ProbeDraft::Tcp(_) | ProbeDraft::Process => None,
+        });
+        self.run.iter().chain(&self.prepare).chain(probe)
+    }
+}
+
+/// Reads the word for a restart rule.
+pub(crate) fn restart(word: &str) -> Option<Restart> {
+    match word {
+        "always" => Some(Restart::Always),
+        "on-failure" => Some(Restart::OnFailure),
+        "never" => Some(Restart::Never),
+        _ => None,
+    }
+}

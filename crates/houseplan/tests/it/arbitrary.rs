@@ -1,0 +1,133 @@
+//! Any bytes: never a panic, every place inside its file, and no plan beside an error.
+
+use haus_houseplan::{Loaded, MemoryFiles, Style, load, render, to_json};
+use haus_model::{Place, Severity};
+use proptest::prelude::*;
+use std::path::Path;
+
+/// What must hold for every input; the fuzz target and the corpus test ask the same.
+pub(crate) fn check(content: &[u8]) -> Loaded {
+    let files = MemoryFiles::new().with("house.yaml", content);
+    let loaded = load(Path::new("house.yaml"), &files);
+    let in_bounds = |place: &Place| {
+        let source = loaded.sources.iter().find(|source| source.path == place.file).unwrap();
+        assert!(place.line > 0 && place.column > 0, "{place:?}");
+        assert!(source.text.get(place.start..place.end).is_some(), "{place:?}");
+    };
+    for finding in &loaded.findings {
+        finding.place.iter().for_each(in_bounds);
+        finding.related.iter().for_each(|(place, _)| in_bounds(place));
+    }
+    assert_eq!(loaded.plan.is_none(), loaded.count(Severity::Error) > 0, "{:?}", loaded.findings);
+    let drawn = render(&loaded.findings, &loaded.sources, Style { color: false, width: 80 });
+    assert_eq!(drawn.is_empty(), loaded.findings.is_empty());
+    assert!(to_json(&loaded).is_object());
+    loaded
+}
+
+/// Pieces that plans are made of, and some that they are not.
+fn piece() -> impl Strategy<Value = String> {
+    prop_oneof![
+        prop::sample::select(vec![
+            "haus: 1\n",
+            "house: a\n",
+            "services:\n",
+            "  web:\n",
+            "    run: a ${port} b\n",
+            "    ports: { http: auto }\n",
+            "    health: { get: / }\n",
+            "    needs: [web]\n",
+            "    env: { PASSWORD: x, A: \"${web.port}\" }\n",
+            "    data: [a, b]\n",
+            "    config: { a: [1, 2.5, true, null] }\n",
+            "    instances: 3\n",
+            "routes:\n",
+            "  \"${domain}\": web\n",
+            "credentials:\n",
+            "  key: { length: 32 }\n",
+            "stages: { a: {}, b: { domain: x.y } }\n",
+            "include: [house.yaml]\n",
+            "vars: { x: 1 }\n",
+            "accept: { HP0105: why }\n",
+            "gateway: { listen: \"*:80\" }\n",
+        ])
+        .prop_map(str::to_owned),
+        prop::sample::select(vec![
+            "\t",
+            "- ",
+            "? ",
+            ": ",
+            "{",
+            "}",
+            "[",
+            "]",
+            "&a ",
+            "*a",
+            "!!str ",
+            "|\n",
+            ">\n",
+            "\"",
+            "'",
+            "#",
+            "\n",
+            "  ",
+            "---\n",
+            "...\n",
+            "%YAML 1.2\n",
+            "<<: *a\n",
+            "${",
+            "$${",
+            "}",
+            "~",
+            "0.0.0.0",
+            "localhost",
+            "é",
+            "\u{feff}",
+            "\r\n",
+            "\0",
+        ])
+        .prop_map(str::to_owned),
+        "[ -~]{0,12}",
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+
+    #[test]
+    fn any_bytes_are_borne(content in prop::collection::vec(any::<u8>(), 0..200)) {
+        check(&content);
+    }
+
+    #[test]
+    fn any_mixture_of_plan_pieces_is_borne(pieces in prop::collection::vec(piece(), 0..30)) {
+        check(pieces.concat().as_bytes());
+    }
+
+    #[test]
+    fn a_sound_plan_survives(
+        names in prop::collection::btree_set("[a-z][a-z0-9]{0,8}", 1..8),
+        port in 1024_u16..,
+        every in 5_u32..600,
+    ) {
+        prop_assume!(["haus", "port", "data"].iter().all(|taken| !names.contains(*taken)) && port != 8080);
+        let mut plan = String::from("haus: 1\nhouse: sample\nservices:\n");
+        let mut before: Option<&String> = None;
+        for (at, name) in names.iter().enumerate() {
+            let number = if at == 0 { port.to_string() } else { "auto".to_owned() };
+            let (needs, env) = match before {
+                Some(other) => (other.clone(), format!("{{ OTHER: \"http://${{{other}.address}}:${{{other}.port}}\" }}")),
+                None => (String::new(), "{}".to_owned()),
+            };
+            plan.push_str(&format!(
+                "  {name}:\n    run: serve ${{port}}\n    ports: {{ http: {number} }}\n    health: {{ get: /, every: {every}s }}\n    limits: {{}}\n    needs: [{needs}]\n    env: {env}\n"
+            ));
+            before = Some(name);
+        }
+        let loaded = check(plan.as_bytes());
+        prop_assert!(loaded.findings.is_empty(), "{plan}\n{:?}", loaded.findings);
+        let house = loaded.plan.unwrap().stages.into_values().next().unwrap();
+        let found: Vec<&str> = house.services.keys().map(haus_model::ServiceName::as_str).collect();
+        prop_assert!(found.into_iter().eq(names.iter().map(String::as_str)));
+    }
+}
