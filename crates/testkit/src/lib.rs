@@ -1,1 +1,21 @@
-//! Hausmeister testkit.
+//! What the tests of several crates share: waiting, skipping, small disks, a plain HTTP client, a whole
+//! house under test and the conformance suite of each port.
+//!
+//! For tests only: it panics where a test should fail. It knows `haus` as a program, not its inside.
+
+mod disk;
+mod house;
+mod http;
+mod process;
+mod skip;
+mod store_suite;
+mod wait;
+
+pub use disk::SmallDisk;
+pub use house::{CliOutput, TestHouse};
+pub use http::{HttpAnswer, HttpAsk, free_port, http_get};
+pub use process::{is_running, kill, processes_about, wait_for_end};
+pub use rustix::process::Signal;
+pub use skip::{is_root, loud_skip, loud_skip_mandatory};
+pub use store_suite::{OpenStore, store_conformance};
+pub use wait::{wait_for, wait_until};

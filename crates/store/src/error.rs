@@ -1,0 +1,124 @@
+//! What can go wrong with the store, told by what was attempted. Knows how SQLite's codes map to it.
+
+use crate::store::PortKey;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Why the store could not do what was asked.
+///
+/// Can be cloned, because one failed commit answers every caller that took part in it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database file could not be opened or set up.
+    #[error("could not open the database {}", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Arc<dyn std::error::Error + Send + Sync>,
+    },
+    /// The disk, or a quota on it, is full. Reads go on; writes work again when there is space.
+    #[error("no space left for the database {}; free some, nothing else is needed", path.display())]
+    Full {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file or its file system cannot be written.
+    #[error("the database {} is read-only", path.display())]
+    ReadOnly {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The content is damaged, or not what this program writes.
+    #[error("the database {} is damaged ({what}); restore it from a backup or move it away", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// The file is a database, but of another program.
+    #[error("{} is a database of another program (application id {found:#x})", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// Its application id.
+        found: i32,
+    },
+    /// Another program held the database for longer than we wait.
+    #[error("the database {} is in use by another program", path.display())]
+    Busy {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The disk did not confirm a read or a write.
+    #[error("the disk failed below the database {}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        #[source]
+        source: Arc<rusqlite::Error>,
+    },
+    /// The store was closed, or its writer has ended.
+    #[error("the store is closed")]
+    Closed,
+    /// Written by a newer version of this program.
+    #[error(
+        "the database {} has format {found}, this version of haus knows up to {known}; \
+         use the newer haus, or restore the backup from before its first start", path.display()
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Format on disk.
+        found: u32,
+        /// Newest format that this program knows.
+        known: u32,
+    },
+    /// Another slot has this port.
+    #[error("port {number} is already kept for {holder}")]
+    PortTaken {
+        /// The number.
+        number: u16,
+        /// Who has it.
+        holder: PortKey,
+    },
+    /// Every candidate is taken.
+    #[error("no port left for {key}: all {tried} candidates are kept for others")]
+    NoPort {
+        /// Who asked.
+        key: PortKey,
+        /// How many numbers were offered.
+        tried: usize,
+    },
+    /// Anything else that SQLite refuses.
+    #[error("could not {attempt}")]
+    Sql {
+        /// What was attempted.
+        attempt: &'static str,
+        /// What SQLite says.
+        #[source]
+        source: Arc<rusqlite::Error>,
+    },
+}
+
+impl StoreError {
+    /// Whether the same call may succeed later without anybody changing the store itself.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            StoreError::Full { .. } | StoreError::Busy { .. } => true,
+            StoreError::Open { .. }
+            | StoreError::ReadOnly { .. }
+            | StoreError::Corrupt { .. }
+            | StoreError::Foreign { .. }
+            | StoreError::Io { .. }
+            | StoreError::Closed
+            | StoreError::Newer { .. }
+            | StoreError::PortTaken { .. }
+            | StoreError::NoPort { .. }
+            | StoreError::Sql { .. } => false,
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Opening connections: the settings that every one of them gets, and why.
+
+use super::fault::{explain_file, explain_open};
+use super::migrate;
+use crate::error::StoreError;
+use rusqlite::{Connection, OpenFlags};
+use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a connection waits for a lock that a foreign program holds (a `sqlite3` shell, a backup).
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// After a burst the write-ahead log is cut down to this.
+const LOG_BYTES_KEPT: i64 = 4 << 20;
+
+/// The connection that writes; creates the file and brings it to the newest format.
+pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
+    create_private(path)?;
+    let mut connection = connect(path).map_err(|error| explain_open(error, path))?;
+    // Nothing may be changed, not even the journal mode, before we know that the file is ours.
+    let format = migrate::format_on_disk(&connection, path)?;
+    set_up_writing(&connection).map_err(|error| explain_open(error, path))?;
+    let mode: String = connection
+        .query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0))
+        .map_err(|error| explain_open(error, path))?;
+    if mode != "wal" {
+        let reason = format!("the file system cannot carry a write-ahead log (journal mode is {mode})");
+        return Err(StoreError::Open { path: path.to_owned(), source: Arc::from(Box::from(reason)) });
+    }
+    migrate::migrate(&mut connection, path, format)?;
+    Ok(connection)
+}
+
+/// A connection that only reads. In WAL mode it neither waits for the writer nor holds it up.
+pub(crate) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
+    let open = || {
+        let connection = connect(path)?;
+        connection.pragma_update(None, "query_only", true)?;
+        Ok(connection)
+    };
+    open().map_err(|error| explain_open(error, path))
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    // No URI names and no creation: the path is taken literally, and the file was made with our mode.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    // Sorting must work when the disk is full.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    Ok(connection)
+}
+
+fn set_up_writing(connection: &Connection) -> rusqlite::Result<()> {
+    // FULL syncs the log at each commit; NORMAL would lose acknowledged writes with the power.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.query_row(&format!("PRAGMA journal_size_limit = {LOG_BYTES_KEPT}"), (), |_| Ok(()))
+}
+
+// SQLite would create the file with the process's umask; the log and its index then inherit its mode.
+fn create_private(path: &Path) -> Result<(), StoreError> {
+    let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    match created {
+        Ok(_) => {
+            // The name must survive a loss of power like the content.
+            let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            File::open(folder).and_then(|f| f.sync_all()).map_err(|error| explain_file(error, path))
+        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => may_write(path),
+        Err(error) => Err(explain_file(error, path)),
+    }
+}
+
+// SQLite says no more than "unable to open" here. The file is asked about, not opened: closing it again would
+// drop the locks of any other connection that this process has to it.
+fn may_write(path: &Path) -> Result<(), StoreError> {
+    rustix::fs::access(path, rustix::fs::Access::WRITE_OK).map_err(|errno| explain_file(errno.into(), path))
+}

@@ -1,0 +1,250 @@
+//! The one thread that writes. What waits in its queue is committed together and acknowledged afterwards.
+//!
+//! A sync of the disk costs milliseconds whatever it covers, so the writes that arrive during one share the
+//! next. Nothing waits on purpose: a single write is committed at once. Knows no tables.
+
+use super::fault::{RowError, explain};
+use crate::error::StoreError;
+use crate::store::StoreHealth;
+use haus_model::Timestamp;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::SystemTime;
+
+/// Callers beyond this many waiting writes wait for a place in the queue instead of filling the memory.
+const QUEUE_MAX: usize = 1_024;
+/// Writes in one transaction; bounds how long the first of them waits for the last.
+const BATCH_MAX: usize = 256;
+
+#[derive(Debug)]
+pub(crate) struct Writer {
+    // Both are `Some` until drop.
+    queue: Option<SyncSender<Box<dyn Job>>>,
+    thread: Option<JoinHandle<()>>,
+    state: Arc<WriterState>,
+}
+
+#[derive(Debug)]
+struct WriterState {
+    waiting: AtomicUsize,
+    condition: Mutex<Condition>,
+}
+
+#[derive(Debug)]
+struct Condition {
+    writable: bool,
+    last_error: Option<String>,
+    since: Timestamp,
+}
+
+/// A write that waits. It may run more than once: a transaction that fails as a whole is taken apart.
+trait Job: Send {
+    fn run(&mut self, connection: &Connection) -> Result<(), RowError>;
+    fn attempt(&self) -> &'static str;
+    fn answer(self: Box<Self>, outcome: Result<(), StoreError>);
+}
+
+struct JobOf<T, F> {
+    attempt: &'static str,
+    work: F,
+    value: Option<T>,
+    reply: SyncSender<Result<T, StoreError>>,
+}
+
+impl<T: Send, F: FnMut(&Connection) -> Result<T, RowError> + Send> Job for JobOf<T, F> {
+    fn run(&mut self, connection: &Connection) -> Result<(), RowError> {
+        self.value = Some((self.work)(connection)?);
+        Ok(())
+    }
+
+    fn attempt(&self) -> &'static str {
+        self.attempt
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<(), StoreError>) {
+        let JobOf { value, reply, .. } = *self;
+        // A caller that has gone away no longer wants the answer.
+        let _ = reply.send(outcome.and_then(|()| value.ok_or(StoreError::Closed)));
+    }
+}
+
+impl Writer {
+    pub(crate) fn start(connection: Connection, path: PathBuf) -> Result<Writer, StoreError> {
+        let (queue, jobs) = sync_channel(QUEUE_MAX);
+        let condition = Condition { writable: true, last_error: None, since: clock() };
+        let state = Arc::new(WriterState { waiting: AtomicUsize::new(0), condition: Mutex::new(condition) });
+        let worker = Worker { connection, path: path.clone(), state: Arc::clone(&state) };
+        let thread = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || worker.run(&jobs))
+            .map_err(|error| StoreError::Open { path, source: Arc::new(error) })?;
+        Ok(Writer { queue: Some(queue), thread: Some(thread), state })
+    }
+
+    /// Carries `work` out in a transaction and returns when the disk has it. `work` may run several times.
+    pub(crate) fn write<T: Send + 'static>(
+        &self,
+        attempt: &'static str,
+        work: impl FnMut(&Connection) -> Result<T, RowError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let queue = self.queue.as_ref().ok_or(StoreError::Closed)?;
+        let (reply, answer) = sync_channel(1);
+        self.state.waiting.fetch_add(1, Ordering::Relaxed);
+        let sent = queue.send(Box::new(JobOf { attempt, work, value: None, reply }));
+        let outcome = sent.ok().and_then(|()| answer.recv().ok()).unwrap_or(Err(StoreError::Closed));
+        self.state.waiting.fetch_sub(1, Ordering::Relaxed);
+        if let Err(StoreError::Closed) = &outcome {
+            self.state.note(Err(&StoreError::Closed));
+        }
+        outcome
+    }
+
+    pub(crate) fn health(&self, bytes: u64) -> StoreHealth {
+        let condition = self.state.condition.lock().unwrap_or_else(PoisonError::into_inner);
+        StoreHealth {
+            writable: condition.writable,
+            last_error: condition.last_error.clone(),
+            since: condition.since,
+            queue_len: self.state.waiting.load(Ordering::Relaxed),
+            bytes,
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            // A writer that panicked has already answered everybody with `Closed`.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl WriterState {
+    fn note(&self, outcome: Result<(), &StoreError>) {
+        let mut condition = self.condition.lock().unwrap_or_else(PoisonError::into_inner);
+        let writable = outcome.is_ok();
+        if let Err(error) = outcome {
+            condition.last_error = Some(with_causes(error));
+        }
+        if condition.writable != writable {
+            condition.writable = writable;
+            condition.since = clock();
+        }
+    }
+}
+
+fn with_causes(error: &StoreError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
+}
+
+fn clock() -> Timestamp {
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::default().after(since_epoch)
+}
+
+struct Worker {
+    connection: Connection,
+    path: PathBuf,
+    state: Arc<WriterState>,
+}
+
+impl Worker {
+    fn run(mut self, jobs: &Receiver<Box<dyn Job>>) {
+        while let Ok(first) = jobs.recv() {
+            let mut batch = vec![first];
+            batch.extend(jobs.try_iter().take(BATCH_MAX - 1));
+            self.carry_out(batch);
+        }
+    }
+
+    fn carry_out(&mut self, mut batch: Vec<Box<dyn Job>>) {
+        match self.commit(&mut batch) {
+            Ok(outcomes) => {
+                for (job, outcome) in batch.into_iter().zip(outcomes) {
+                    self.answer(job, outcome);
+                }
+            }
+            // The whole transaction is gone. Alone, the small and the innocent may still succeed.
+            Err(error) if batch.len() > 1 && worth_taking_apart(&error) => {
+                for mut job in batch {
+                    let outcome = self.commit(std::slice::from_mut(&mut job));
+                    let outcome = outcome.and_then(|mut outcomes| outcomes.pop().unwrap_or(Ok(())));
+                    self.answer(job, outcome);
+                }
+            }
+            Err(error) => {
+                for job in batch {
+                    self.answer(job, Err(error.clone()));
+                }
+            }
+        }
+    }
+
+    /// One transaction. An outer error means that nothing of it holds, an inner one that only one job failed.
+    fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+        let path: &Path = &self.path;
+        let failed = |error| explain(error, path, "write to the database");
+        let mut transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        let mut outcomes = Vec::with_capacity(batch.len());
+        for job in batch {
+            let outcome = run_apart(&mut transaction, job.as_mut());
+            let outcome = outcome.map_err(|error| error.explain(path, job.attempt()));
+            // Some failures (a full disk, a lost one) make SQLite undo the transaction by itself.
+            if transaction.is_autocommit() {
+                return Err(outcome.err().unwrap_or(StoreError::Closed));
+            }
+            outcomes.push(outcome);
+        }
+        transaction.commit().map_err(failed)?;
+        Ok(outcomes)
+    }
+
+    fn answer(&self, job: Box<dyn Job>, outcome: Result<(), StoreError>) {
+        match &outcome {
+            Ok(()) => self.state.note(Ok(())),
+            // The store works and says no.
+            Err(StoreError::PortTaken { .. } | StoreError::NoPort { .. }) => {}
+            Err(error) => self.state.note(Err(error)),
+        }
+        job.answer(outcome);
+    }
+}
+
+/// Runs one job so that its failure undoes nothing but itself.
+fn run_apart(transaction: &mut Transaction<'_>, job: &mut dyn Job) -> Result<(), RowError> {
+    let savepoint = transaction.savepoint()?;
+    job.run(&savepoint)?;
+    Ok(savepoint.commit()?)
+}
+
+/// Whether jobs may fare differently alone. Waiting for a foreign lock once per job would take minutes, and
+/// after a failed sync nothing may be repeated: the disk may have it.
+fn worth_taking_apart(error: &StoreError) -> bool {
+    match error {
+        StoreError::Full { .. } | StoreError::Sql { .. } => true,
+        StoreError::Open { .. }
+        | StoreError::ReadOnly { .. }
+        | StoreError::Corrupt { .. }
+        | StoreError::Foreign { .. }
+        | StoreError::Busy { .. }
+        | StoreError::Io { .. }
+        | StoreError::Closed
+        | StoreError::Newer { .. }
+        | StoreError::PortTaken { .. }
+        | StoreError::NoPort { .. } => false,
+    }
+}

@@ -1,0 +1,138 @@
+//! Files that are not ours, not of this version, damaged or not there.
+
+use crate::{Place, event, open, reasons};
+use haus_store::{SqliteStore, Store, StoreError};
+use rusqlite::Connection;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+fn refusal(path: &Path) -> StoreError {
+    let before = std::fs::read(path).unwrap();
+    let error = SqliteStore::open(path).unwrap_err();
+    assert_eq!(std::fs::read(path).unwrap(), before, "a refused file is not touched");
+    assert!(!error.is_transient(), "{error:?}");
+    assert!(error.to_string().contains("house.db"), "{error}");
+    error
+}
+
+#[test]
+fn the_files_are_for_their_owner_alone() {
+    let place = Place::new();
+    let store = place.open();
+    store.append_events(vec![event("x")]).unwrap();
+    let mut names = Vec::new();
+    for entry in place.folder.path().read_dir().unwrap() {
+        let entry = entry.unwrap();
+        names.push(entry.file_name().into_string().unwrap());
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{entry:?}");
+    }
+    names.sort();
+    assert_eq!(names, ["house.db", "house.db-shm", "house.db-wal"]);
+    assert!(store.health().bytes > 4_096);
+    drop(store);
+    assert_eq!(place.folder.path().read_dir().unwrap().count(), 1, "closing folds the log into the file");
+}
+
+#[test]
+fn a_database_of_a_newer_version_is_refused_with_the_remedy() {
+    let place = Place::new();
+    place.open().append_events(vec![event("kept")]).unwrap();
+    let other = Connection::open(place.path()).unwrap();
+    other.execute_batch("PRAGMA user_version = 99; PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    drop(other);
+    let error = refusal(&place.path());
+    assert!(matches!(error, StoreError::Newer { found: 99, known: 1, .. }), "{error:?}");
+    assert!(error.to_string().contains("use the newer haus"), "{error}");
+    let other = Connection::open(place.path()).unwrap();
+    other.execute_batch("PRAGMA user_version = 1").unwrap();
+    drop(other);
+    assert_eq!(reasons(&place.open()), ["kept"]);
+}
+
+#[test]
+fn a_database_of_another_program_is_refused() {
+    let place = Place::new();
+    let other = Connection::open(place.path()).unwrap();
+    other.execute_batch("CREATE TABLE theirs (x)").unwrap();
+    drop(other);
+    assert!(matches!(refusal(&place.path()), StoreError::Foreign { found: 0, .. }));
+}
+
+#[test]
+fn a_file_that_is_no_database_is_refused() {
+    let place = Place::new();
+    std::fs::write(place.path(), "haus: 1\n".repeat(1_000)).unwrap();
+    let error = refusal(&place.path());
+    assert!(matches!(error, StoreError::Corrupt { .. }), "{error:?}");
+    assert!(error.to_string().contains("restore it from a backup"), "{error}");
+}
+
+#[test]
+fn damage_is_found_by_the_integrity_check() {
+    let place = Place::new();
+    let store = place.open();
+    let many = (0..2_000).map(|number| event(&format!("event {number:060}"))).collect();
+    store.append_events(many).unwrap();
+    assert_eq!(store.integrity_check().unwrap(), Vec::<String>::new());
+    drop(store);
+    let mut bytes = std::fs::read(place.path()).unwrap();
+    let middle = bytes.len() / 2 / 4_096 * 4_096;
+    bytes[middle..middle + 4_096].fill(0xA5);
+    std::fs::write(place.path(), bytes).unwrap();
+    let found = place.open().integrity_check();
+    let noticed = match &found {
+        Ok(faults) => !faults.is_empty(),
+        Err(error) => matches!(error, StoreError::Corrupt { .. }),
+    };
+    assert!(noticed, "{found:?}");
+}
+
+#[test]
+fn a_row_that_no_version_writes_is_named() {
+    let place = Place::new();
+    drop(place.open());
+    let other = Connection::open(place.path()).unwrap();
+    let row = "INSERT INTO event (at_ms, kind, subject, why) VALUES (1, 'party', 'house', 'x')";
+    other.execute_batch(row).unwrap();
+    drop(other);
+    let error = place.open().events(&crate::every_event()).unwrap_err();
+    assert!(matches!(&error, StoreError::Corrupt { what, .. } if what.contains("`party`")), "{error:?}");
+}
+
+#[test]
+fn a_missing_folder_is_named() {
+    let place = Place::new();
+    let path = place.folder.path().join("missing/house.db");
+    let error = SqliteStore::open(&path).unwrap_err();
+    assert!(matches!(&error, StoreError::Open { path: named, .. } if *named == path), "{error:?}");
+}
+
+#[test]
+fn an_empty_file_becomes_a_database() {
+    let place = Place::new();
+    std::fs::write(place.path(), "").unwrap();
+    let store = open(&place.path());
+    store.append_events(vec![event("x")]).unwrap();
+    assert_eq!(reasons(&store), ["x"]);
+}
+
+#[test]
+fn the_document_names_every_table_column_and_kind() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/formats/store.md");
+    let document = std::fs::read_to_string(path).unwrap();
+    let place = Place::new();
+    drop(place.open());
+    let database = Connection::open(place.path()).unwrap();
+    let mut names = database
+        .prepare(
+            "SELECT DISTINCT c.name FROM sqlite_schema t, pragma_table_xinfo(t.name) c
+             WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite_%'
+             UNION SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'",
+        )
+        .unwrap();
+    let names = names.query_map((), |row| row.get::<_, String>(0)).unwrap().map(Result::unwrap);
+    let kinds = haus_store::EventKind::ALL.map(|kind| kind.as_str().to_owned());
+    let missing: Vec<String> =
+        names.chain(kinds).filter(|name| !document.contains(&format!("`{name}`"))).collect();
+    assert!(missing.is_empty(), "docs/formats/store.md lacks {missing:?}");
+}
