@@ -1,3 +1,31 @@
-//! The command `haus`: one file per command, printing, exit codes.
+//! The command `haus`: arguments in, words and exit codes out. All work is done elsewhere.
+//!
+//! One file per command under `command/`. Nothing here knows SQL or cryptography.
 
-fn main() {}
+mod arguments;
+mod command;
+mod exit;
+mod locate;
+mod outlet;
+mod terminal;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = match arguments::Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version come this way too; only wrong use is an error.
+            let _ = error.print();
+            return if error.use_stderr() { exit::WRONG_USE.into() } else { exit::DONE.into() };
+        }
+    };
+    match command::run(arguments) {
+        Ok(code) => code.into(),
+        Err(failure) => {
+            terminal::failure(&failure);
+            failure.code.into()
+        }
+    }
+}

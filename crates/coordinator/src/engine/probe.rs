@@ -1,0 +1,88 @@
+//! Starting probes: each on its own task, so that none delays another.
+
+use super::{Engine, Input};
+use haus_model::health::{ProbeKind, ProbeOutcome};
+use haus_model::service::Service;
+use haus_model::{InstanceId, PortName};
+use haus_probe::ProbeTarget;
+use haus_supervise::account;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+impl Engine {
+    pub(super) fn probe(&mut self, id: &InstanceId, run: u64) {
+        let Some(service) = self.house.services.get(&id.service) else { return };
+        let Some(check) = &service.health else { return };
+        let timeout = check.timeout;
+        let target = self.target(service, id, &check.probe);
+        let is_command = matches!(check.probe, ProbeKind::Command { .. });
+        let probes = Arc::clone(if is_command { &self.command_probes } else { &self.probes });
+        let (inputs, id) = (self.inputs.clone(), id.clone());
+        tokio::spawn(async move {
+            let outcome = match target {
+                Ok(target) => {
+                    // The semaphore is never closed.
+                    let _turn = probes.acquire().await;
+                    haus_probe::probe(&target, timeout).await
+                }
+                Err(evidence) => ProbeOutcome { ok: false, evidence, took_ms: 0 },
+            };
+            // Nobody listens any more when the house has ended.
+            let _ = inputs.send(Input::Probed { id, run, outcome });
+        });
+    }
+
+    fn target(&self, service: &Service, id: &InstanceId, probe: &ProbeKind) -> Result<ProbeTarget, String> {
+        let account = |service: &Service| self.account(service);
+        let workshop = self.workshop(&account);
+        let fill = |place: &str, template| {
+            workshop.fill(service, id, place, template).map_err(|error| crate::chain(&error))
+        };
+        match probe {
+            ProbeKind::Http { get, port, expect } => {
+                let address = self.address(service, id, port.as_ref())?;
+                Ok(ProbeTarget::Http {
+                    address,
+                    host: address.to_string(),
+                    path: fill("health.get", get)?,
+                    expect: expect.clone(),
+                })
+            }
+            ProbeKind::Tcp { port } => {
+                Ok(ProbeTarget::Tcp { address: self.address(service, id, port.as_ref())? })
+            }
+            ProbeKind::Command { argv } => {
+                let words: Result<Vec<String>, String> =
+                    argv.iter().map(|word| fill("health.command", word)).collect();
+                Ok(ProbeTarget::Command {
+                    argv: words?,
+                    env: workshop.environment(service, id).map_err(|error| crate::chain(&error))?,
+                    folder: workshop.folder(service),
+                    account: self.ids(service)?,
+                })
+            }
+            ProbeKind::Process => Err("a process check needs no probe".to_owned()),
+        }
+    }
+
+    fn address(
+        &self,
+        service: &Service,
+        id: &InstanceId,
+        port: Option<&PortName>,
+    ) -> Result<SocketAddr, String> {
+        let address: IpAddr =
+            service.address.parse().map_err(|_| format!("{} is no address", service.address))?;
+        let port = self.addresses.port(id, port).ok_or_else(|| format!("{id} has no port to probe"))?;
+        Ok(SocketAddr::new(address, port))
+    }
+
+    fn ids(&self, service: &Service) -> Result<Option<(u32, u32)>, String> {
+        let Some(name) = self.account(service) else { return Ok(None) };
+        match account::lookup(&name) {
+            Ok(Some(account)) => Ok(Some((account.uid, account.gid))),
+            Ok(None) => Err(format!("there is no account {name}")),
+            Err(error) => Err(crate::chain(&error)),
+        }
+    }
+}

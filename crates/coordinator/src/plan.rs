@@ -1,0 +1,196 @@
+//! From the plan to what the conductor wants to know, and the difference of two plans.
+
+use crate::addresses::Addresses;
+use crate::fingerprint;
+use haus_api::control::Reloaded;
+use haus_model::ServiceName;
+use haus_model::health::ProbeKind;
+use haus_model::house::House;
+use haus_model::service::{RunsAs, Service};
+use haus_watch::conductor::{Desired, DesiredService, ProbeRhythm};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What the conductor is asked to keep running.
+pub(crate) fn desired(house: &House, addresses: &Addresses) -> Desired {
+    let services = house.services.values().map(|service| (service.name.clone(), one(service, addresses)));
+    Desired { services: services.collect() }
+}
+
+/// The fingerprint of a service's process.
+pub(crate) fn spec(service: &Service, addresses: &Addresses) -> String {
+    fingerprint::process_fingerprint(service, &addresses.told_to(service))
+}
+
+fn one(service: &Service, addresses: &Addresses) -> DesiredService {
+    // A process check asks nothing that the parent does not tell anyway.
+    let probe = service.health.as_ref().filter(|check| !matches!(check.probe, ProbeKind::Process));
+    DesiredService {
+        needs: service.needs.clone(),
+        instances: service.instances,
+        spec: spec(service, addresses),
+        prepare: fingerprint::prepare_fingerprint(service),
+        probe: probe.map(ProbeRhythm::from),
+        recover: service.recover,
+        rollout: service.rollout,
+        stop: service.stop,
+        external: service.runs_as == RunsAs::Coordinator,
+    }
+}
+
+/// What changes between a running house and a new plan of it.
+pub(crate) fn difference(old: (&House, &Addresses), new: (&House, &Addresses)) -> Reloaded {
+    let mut reloaded = Reloaded::default();
+    let (before, after) = (specs(old), specs(new));
+    for (name, (spec, whole)) in &after {
+        match before.get(name) {
+            None => reloaded.added.push(name.to_string()),
+            Some((old_spec, _)) if old_spec != spec => reloaded.restarted.push(name.to_string()),
+            Some((_, old_whole)) if old_whole != whole => reloaded.adjusted.push(name.to_string()),
+            Some(_) => {}
+        }
+    }
+    reloaded.removed =
+        before.keys().filter(|name| !after.contains_key(*name)).map(ToString::to_string).collect();
+    reloaded.routes_changed =
+        fingerprint::routes_fingerprint(old.0) != fingerprint::routes_fingerprint(new.0);
+    reloaded
+}
+
+/// Puts the listeners of the running house back into a new plan of it, since they move only
+/// with a new `up`; returns what the plan says otherwise.
+pub(crate) fn keep_listeners(old: &House, new: &mut House) -> Vec<String> {
+    let mut needs_up = Vec::new();
+    if old.gateway.listen != new.gateway.listen {
+        needs_up.push(format!("gateway.listen {} → {}", old.gateway.listen, new.gateway.listen));
+        new.gateway.listen = old.gateway.listen;
+    }
+    if old.gateway.access_log != new.gateway.access_log {
+        needs_up.push("gateway.access_log".to_owned());
+        new.gateway.access_log = old.gateway.access_log;
+    }
+    let is_own = |service: &&Service| service.runs_as == RunsAs::Coordinator;
+    for service in old.services.values().filter(is_own) {
+        let Some(now) = new.services.get_mut(&service.name) else {
+            needs_up.push(format!("{}: the API's own port stays open", service.name));
+            continue;
+        };
+        if (&now.ports, &now.address) != (&service.ports, &service.address) {
+            needs_up.push(format!("{}: the API's own port", service.name));
+            (now.ports, now.address) = (service.ports.clone(), service.address.clone());
+        }
+    }
+    let added =
+        new.services.values().filter(is_own).filter(|service| !old.services.contains_key(&service.name));
+    needs_up.extend(added.map(|service| format!("{}: the API's own port opens", service.name)));
+    needs_up
+}
+
+/// How long a drain of this house may take: open requests, then the longest chain of needs,
+/// each link with its own patience, and a little for the machine.
+pub(crate) fn drain_budget(house: &House, requests: Duration) -> Duration {
+    const MARGIN: Duration = Duration::from_secs(10);
+    let mut costs = BTreeMap::new();
+    let longest = house.services.keys().map(|name| chain_cost(house, name, &mut costs)).max();
+    requests + longest.unwrap_or_default() + MARGIN
+}
+
+/// The check lets no cycle through, so this ends; every service is computed once.
+fn chain_cost<'h>(
+    house: &'h House,
+    name: &'h ServiceName,
+    costs: &mut BTreeMap<&'h ServiceName, Duration>,
+) -> Duration {
+    if let Some(cost) = costs.get(name) {
+        return *cost;
+    }
+    let Some(service) = house.services.get(name) else { return Duration::ZERO };
+    let below = service.needs.iter().map(|need| chain_cost(house, need, costs)).max();
+    let cost = service.stop.within + below.unwrap_or_default();
+    costs.insert(name, cost);
+    cost
+}
+
+fn specs((house, addresses): (&House, &Addresses)) -> BTreeMap<ServiceName, (String, String)> {
+    let services = house.services.values();
+    services
+        .map(|service| {
+            let whole = fingerprint::service_fingerprint(service);
+            (service.name.clone(), (spec(service, addresses), whole))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+    use haus_model::service::Recover;
+    use haus_model::template::Template;
+
+    fn check(change: impl FnOnce(&mut House), expected: &Reloaded) {
+        let mut api = fixture::service("api", 1);
+        api.needs = vec!["db".parse().unwrap()];
+        api.env.insert("DB".into(), Template::from_display("${db.port}"));
+        let mut late = fixture::service("late", 1);
+        late.needs = vec!["db".parse().unwrap()];
+        let old = fixture::house(vec![api, fixture::service("db", 1), late]);
+        let mut new = old.clone();
+        change(&mut new);
+        let addresses = |house: &House| Addresses::new(house, &fixture::ports(house));
+        assert_eq!(&difference((&old, &addresses(&old)), (&new, &addresses(&new))), expected);
+    }
+
+    fn service<'a>(house: &'a mut House, name: &str) -> &'a mut Service {
+        house.services.get_mut(name).unwrap()
+    }
+
+    #[test]
+    fn the_same_plan_is_no_difference() {
+        check(|_| {}, &Reloaded::default());
+    }
+
+    #[test]
+    fn another_command_replaces_the_process_and_only_that_one() {
+        let expected = Reloaded { restarted: vec!["db".into()], ..Reloaded::default() };
+        check(|house| service(house, "db").run.push(Template::literal("-v")), &expected);
+    }
+
+    #[test]
+    fn how_a_service_is_looked_after_changes_without_a_restart() {
+        let expected = Reloaded { adjusted: vec!["api".into()], ..Reloaded::default() };
+        check(|house| service(house, "api").recover = Recover { tries: 3, ..Recover::default() }, &expected);
+    }
+
+    #[test]
+    fn another_port_of_a_need_replaces_whoever_was_told_the_old_one() {
+        let fixed = haus_model::service::PortNumber::Fixed(6379);
+        let expected = Reloaded { restarted: vec!["api".into(), "db".into()], ..Reloaded::default() };
+        check(|house| service(house, "db").ports = [("http".parse().unwrap(), fixed)].into(), &expected);
+    }
+
+    #[test]
+    fn a_listener_moves_only_with_a_new_up() {
+        let mut own = fixture::service("api", 1);
+        own.runs_as = RunsAs::Coordinator;
+        let old = fixture::house(vec![own]);
+        let mut new = old.clone();
+        new.gateway.listen.set_port(9090);
+        service(&mut new, "api").address = "127.0.0.2".into();
+        let expected = ["gateway.listen 127.0.0.1:8080 → 127.0.0.1:9090", "api: the API's own port"];
+        assert_eq!(keep_listeners(&old, &mut new), expected);
+        assert_eq!(new, old);
+        assert!(keep_listeners(&old, &mut new).is_empty());
+    }
+
+    #[test]
+    fn a_drain_may_take_as_long_as_its_longest_chain() {
+        let mut api = fixture::service("api", 1);
+        api.needs = vec!["db".parse().unwrap()];
+        api.stop.within = Duration::from_secs(30);
+        let mut db = fixture::service("db", 1);
+        db.stop.within = Duration::from_secs(60);
+        let house = fixture::house(vec![api, db, fixture::service("web", 1)]);
+        assert_eq!(drain_budget(&house, Duration::from_secs(10)), Duration::from_secs(110));
+    }
+}
