@@ -1,0 +1,1 @@
+"""A stand-in for the application of this house. See main.py."""
