@@ -2,6 +2,7 @@
 //!
 //! One module per promise of `docs/ops/running.md`. What is inside the program is tested beside its code.
 
+mod comes_and_goes;
 mod comes_up;
 mod commands;
 mod core_dies;
