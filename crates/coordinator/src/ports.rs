@@ -51,12 +51,14 @@ pub(crate) fn choose(
         let number = match known {
             Some(known) if stays(known) => known,
             Some(known) => {
-                let number = take_new(store, &key, house, service, &mut taken)?;
+                let number = free_number(&key, house, service, &taken)?;
+                store.set_port(&key, number)?;
                 chosen.notes.push(format!("{key} moves to {number}: {}", told(service, known)));
                 number
             }
-            None => take_new(store, &key, house, service, &mut taken)?,
+            None => store.allocate_port(&key, &[free_number(&key, house, service, &taken)?])?,
         };
+        taken.insert(number);
         chosen.auto.insert(slot, number);
     }
     Ok(chosen)
@@ -79,23 +81,19 @@ fn fixed_ports(service: &Service) -> impl Iterator<Item = u16> {
     })
 }
 
-fn take_new(
-    store: &dyn Store,
+/// A number that nobody has, neither in the house nor on the machine.
+fn free_number(
     key: &PortKey,
     house: &House,
     service: &Service,
-    taken: &mut BTreeSet<u16>,
+    taken: &BTreeSet<u16>,
 ) -> Result<u16, StoreError> {
     // Starting at a number that depends on the names keeps houses of one machine apart.
     let start = start_of(house.name.as_str(), &key.service, key.ordinal);
     let ring = (start..=*RANGE.end()).chain(*RANGE.start()..start);
-    let free = ring
-        .filter(|number| !taken.contains(number))
+    ring.filter(|number| !taken.contains(number))
         .find(|number| is_free(service, *number))
-        .ok_or_else(|| StoreError::NoPort { key: key.clone(), tried: RANGE.len() })?;
-    store.set_port(key, free)?;
-    taken.insert(free);
-    Ok(free)
+        .ok_or_else(|| StoreError::NoPort { key: key.clone(), tried: RANGE.len() })
 }
 
 fn start_of(house: &str, service: &ServiceName, ordinal: u32) -> u16 {
