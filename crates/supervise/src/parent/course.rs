@@ -78,11 +78,14 @@ impl Course {
     }
 
     /// The core ended without announcing it. Says whether it is to be started again.
+    ///
+    /// A house that is to end and has lost its core ends as one that had none when it was asked:
+    /// every service gets its own signal and patience, only the order among them is lost.
     pub(super) fn handle_core_crash(&mut self) -> bool {
         match self {
             Course::Serving => true,
             Course::Draining { .. } => {
-                *self = Course::Ending { exit_code: FORCED_EXIT_CODE };
+                *self = Course::Ending { exit_code: 0 };
                 false
             }
             Course::Ending { .. } => false,
@@ -162,7 +165,7 @@ mod tests {
         assert!(Course::Serving.handle_core_crash());
         let mut course = Course::Draining { until_ms: 110, asked: true };
         assert!(!course.handle_core_crash());
-        assert_eq!(course, Course::Ending { exit_code: FORCED_EXIT_CODE });
+        assert_eq!(course, Course::Ending { exit_code: 0 });
     }
 
     #[test]
