@@ -27,21 +27,11 @@ mod snapshot;
 mod spawn;
 mod start;
 
+use haus_model::error::chain;
+
 pub use places::Places;
 pub use progress::{Observer, Progress};
 pub use start::{CoreError, Options, run};
-
-/// An error with all its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}
 
 /// Whether we may give every service an account of its own.
 fn is_root() -> bool {

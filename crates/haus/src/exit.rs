@@ -1,7 +1,7 @@
 //! Exit codes, the same for every command (DESIGN §5), and the failure that carries one.
 
+pub(crate) use haus_model::error::chain;
 use std::error::Error;
-use std::fmt::Write;
 use std::process::ExitCode;
 
 /// An exit code of ours.
@@ -55,31 +55,5 @@ impl Failure {
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Failure {
         self.hint = Some(hint.into());
         self
-    }
-}
-
-/// An error with all its causes in one line.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        // Writing into a String cannot fail.
-        let _ = write!(text, ": {error}");
-        cause = error.source();
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_chain_names_every_cause_once() {
-        #[derive(Debug, thiserror::Error)]
-        #[error("cannot read the plan")]
-        struct Outer(#[source] std::io::Error);
-        let error = Outer(std::io::Error::other("no such disk"));
-        assert_eq!(chain(&error), "cannot read the plan: no such disk");
     }
 }

@@ -3,6 +3,7 @@
 //! Every other crate meets in these types. This crate knows no protocol, no clock, no disk
 //! and nothing asynchronous; a time stamp is always somebody's argument.
 
+pub mod error;
 pub mod finding;
 pub mod health;
 pub mod house;
