@@ -114,13 +114,7 @@ fn leader_is_ours(record: &Record, in_group: &[u32]) -> bool {
     }
     match environment_mark(pid) {
         Some(mark) => mark == record.mark,
-        None => {
-            let leads = i32::try_from(pid)
-                .ok()
-                .and_then(rustix::process::Pid::from_raw)
-                .is_some_and(|pid| rustix::process::getsid(Some(pid)).is_ok_and(|session| session == pid));
-            in_group.contains(&pid) || leads
-        }
+        None => in_group.contains(&pid) || sys::leads_session(pid),
     }
 }
 

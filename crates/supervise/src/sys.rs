@@ -184,6 +184,14 @@ pub(crate) fn unblock_signals() -> io::Result<()> {
     }
 }
 
+/// Whether the process leads its session. The kernel answers 0 for a session that was begun outside our pid
+/// namespace (a container, a sandbox): such a process leads none that we made.
+pub(crate) fn leads_session(pid: u32) -> bool {
+    let Ok(pid) = libc::pid_t::try_from(pid) else { return false };
+    // SAFETY: getsid with a number only.
+    pid > 0 && unsafe { libc::getsid(pid) } == pid
+}
+
 /// In a child before exec: die when the parent dies. Async-signal-safe.
 pub(crate) fn die_with_parent(parent_pid: u32) -> io::Result<()> {
     // SAFETY: prctl and getppid with numbers only.
@@ -227,6 +235,18 @@ mod tests {
         for _ in 0..2 {
             assert!(is_closed_by_peer(ours.as_raw_fd()));
         }
+    }
+
+    #[test]
+    fn only_the_first_process_of_a_session_leads_it() {
+        use std::os::unix::process::CommandExt;
+        let mut follower =
+            std::process::Command::new("sleep").arg("60").process_group(0).spawn().expect("starts");
+        assert!(!leads_session(follower.id()));
+        follower.kill().expect("ends");
+        follower.wait().expect("waits");
+        assert!(!leads_session(follower.id()), "nobody is there any more");
+        assert!(!leads_session(0));
     }
 
     #[test]
