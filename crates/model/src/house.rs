@@ -1,44 +1,14 @@
 //! A house as one stage sees it: everything resolved, checked and with defaults filled in.
 
+use crate::alert::{Alerting, Maintenance};
+use crate::credential::Credential;
 use crate::id::{CredentialName, HouseName, ServiceName, StageName};
 use crate::route::HostRoutes;
 use crate::service::Service;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
-
-/// Where the value of a credential comes from until the vault keeps it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum CredentialSource {
-    /// Made at first start with this many characters.
-    Generated {
-        /// Characters of the base64url alphabet, 6 bits each.
-        length: u32,
-    },
-    /// Read from a file that the user keeps.
-    File {
-        /// Absolute or relative to where the plan was read from.
-        path: PathBuf,
-    },
-}
-
-/// A credential by name. The plan never holds its value.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Credential {
-    /// Its name.
-    pub name: CredentialName,
-    /// Where the value comes from.
-    pub source: CredentialSource,
-    /// Services that may have it; those that name it when the plan gives no scope.
-    pub scope: Vec<ServiceName>,
-    /// Days between rotations; none means never.
-    pub rotate_days: Option<u32>,
-    /// Why it is as it is.
-    pub reason: Option<String>,
-}
 
 /// How the gateway listens and behaves where a route says nothing else.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +37,41 @@ impl Default for GatewaySettings {
     }
 }
 
+/// Who may ask the API without a token. Acts and secret values always need one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Anonymous {
+    /// Names, addresses and health of services may be read.
+    #[default]
+    Registry,
+    /// Only `/health` and `/ready` answer.
+    None,
+}
+
+/// How the API behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiSettings {
+    /// What is answered without a token.
+    pub anonymous: Anonymous,
+    /// How often an instance that registered by itself is to report.
+    pub heartbeat: Duration,
+    /// Days for which the audit trail is kept; none keeps all of it.
+    pub trail_days: Option<u32>,
+    /// Days for which the history of health is kept.
+    pub history_days: u32,
+}
+
+impl Default for ApiSettings {
+    fn default() -> Self {
+        ApiSettings {
+            anonymous: Anonymous::Registry,
+            heartbeat: Duration::from_secs(30),
+            trail_days: None,
+            history_days: 30,
+        }
+    }
+}
+
 /// Everything in one plan, for one stage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct House {
@@ -86,4 +91,10 @@ pub struct House {
     pub routes: BTreeMap<String, HostRoutes>,
     /// Credentials by name.
     pub credentials: BTreeMap<CredentialName, Credential>,
+    /// The API.
+    pub api: ApiSettings,
+    /// Who is told what.
+    pub alerts: Alerting,
+    /// Times in which nobody is told.
+    pub maintenance: Vec<Maintenance>,
 }

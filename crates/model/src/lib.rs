@@ -1,8 +1,10 @@
-//! The nouns of a house: ids, units, time stamps, services, routes, findings.
+//! The nouns of a house: ids, units, time stamps, services, routes, credentials, alerts, findings.
 //!
 //! Every other crate meets in these types. This crate knows no protocol, no clock, no disk
 //! and nothing asynchronous; a time stamp is always somebody's argument.
 
+pub mod alert;
+pub mod credential;
 pub mod error;
 pub mod finding;
 pub mod health;
@@ -10,12 +12,17 @@ pub mod house;
 pub mod id;
 pub mod json;
 pub mod route;
+pub mod scope;
+pub mod secret;
 pub mod service;
 pub mod template;
 pub mod time;
 pub mod unit;
 
+pub use credential::{Credential, CredentialKind, CredentialSource, Rotator};
 pub use finding::{Finding, Place, Severity};
-pub use house::{Credential, CredentialSource, GatewaySettings, House};
+pub use house::{GatewaySettings, House};
 pub use id::{CredentialName, HouseName, IdError, InstanceId, PortName, ServiceName, StageName};
+pub use scope::Scope;
+pub use secret::Secret;
 pub use time::Timestamp;

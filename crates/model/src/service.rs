@@ -17,6 +17,8 @@ pub enum RunsAs {
     Process,
     /// Hausmeister's own API, listed as a service of the house.
     Coordinator,
+    /// Runs somewhere else; its instances register themselves over the API.
+    External,
 }
 
 /// How a port gets its number.
@@ -121,6 +123,42 @@ impl StopSignal {
     }
 }
 
+/// How running instances learn of a new value of one of their credentials.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NewCredential {
+    /// They are restarted by the service's rollout.
+    #[default]
+    Restart,
+    /// The files are replaced, then they get this signal.
+    Signal(ReloadSignal),
+    /// The files are replaced; they read them at every use.
+    Reread,
+}
+
+/// Signals that ask a process to read its files again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ReloadSignal {
+    /// SIGHUP
+    Hup,
+    /// SIGUSR1
+    Usr1,
+    /// SIGUSR2
+    Usr2,
+}
+
+impl ReloadSignal {
+    /// The number of the signal on Linux.
+    pub fn number(self) -> i32 {
+        match self {
+            ReloadSignal::Hup => 1,
+            ReloadSignal::Usr1 => 10,
+            ReloadSignal::Usr2 => 12,
+        }
+    }
+}
+
 /// How a process is asked to end, and how long it may take before it is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stop {
@@ -167,6 +205,8 @@ pub struct Service {
     pub env: BTreeMap<String, Template>,
     /// File name of each credential, and the credential.
     pub credentials: BTreeMap<String, CredentialName>,
+    /// What happens when one of its credentials has a new value.
+    pub new_credential: NewCredential,
     /// The health check; none when the plan has none.
     pub health: Option<HealthCheck>,
     /// Services that must be healthy first.
