@@ -1,5 +1,6 @@
 //! What can go wrong with the store, told by what was attempted. Knows how SQLite's codes map to it.
 
+use crate::ledger::Conflict;
 use crate::store::PortKey;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -93,6 +94,35 @@ pub enum StoreError {
         /// How many numbers were offered.
         tried: usize,
     },
+    /// A precondition of a batch does not hold. The store works and says no; nothing of the batch was done.
+    #[error("{conflict}")]
+    Conflict {
+        /// Which one.
+        conflict: Conflict,
+    },
+    /// More writes wait than the store takes. Nothing was done.
+    #[error("the store is overloaded: {waiting} writes wait for the disk already; try again in a moment")]
+    Overloaded {
+        /// How many wait.
+        waiting: usize,
+    },
+    /// There is no usable store, so nothing is answered that only a store may answer.
+    #[error("the database cannot be used ({why}); mend that and start the coordinator again")]
+    Unavailable {
+        /// Why not, as it was told when the coordinator started.
+        why: String,
+    },
+    /// A format from before the audit trail.
+    #[error(
+        "the database {} has format {found}, which keeps no audit trail; \
+         it has one from the first start with this version of haus on", path.display()
+    )]
+    NoTrail {
+        /// The file.
+        path: PathBuf,
+        /// Format on disk.
+        found: u32,
+    },
     /// Anything else that SQLite refuses.
     #[error("could not {attempt}")]
     Sql {
@@ -108,7 +138,7 @@ impl StoreError {
     /// Whether the same call may succeed later without anybody changing the store itself.
     pub fn is_transient(&self) -> bool {
         match self {
-            StoreError::Full { .. } | StoreError::Busy { .. } => true,
+            StoreError::Full { .. } | StoreError::Busy { .. } | StoreError::Overloaded { .. } => true,
             StoreError::Open { .. }
             | StoreError::ReadOnly { .. }
             | StoreError::Corrupt { .. }
@@ -118,7 +148,37 @@ impl StoreError {
             | StoreError::Newer { .. }
             | StoreError::PortTaken { .. }
             | StoreError::NoPort { .. }
+            | StoreError::Conflict { .. }
+            | StoreError::Unavailable { .. }
+            | StoreError::NoTrail { .. }
             | StoreError::Sql { .. } => false,
+        }
+    }
+
+    /// Whether the store itself is well and only says no: the call cannot be done as it was asked.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            StoreError::PortTaken { .. }
+            | StoreError::NoPort { .. }
+            | StoreError::Conflict { .. }
+            | StoreError::Overloaded { .. } => true,
+            // A value that the tables do not take, such as metadata that is no JSON. What a trigger refuses
+            // is no value of a caller: the rules of the trail are broken, and that is a fault.
+            StoreError::Sql { source, .. } => source.sqlite_error().is_some_and(|error| {
+                error.code == rusqlite::ErrorCode::ConstraintViolation
+                    && error.extended_code != rusqlite::ffi::SQLITE_CONSTRAINT_TRIGGER
+            }),
+            StoreError::Full { .. }
+            | StoreError::Busy { .. }
+            | StoreError::Open { .. }
+            | StoreError::ReadOnly { .. }
+            | StoreError::Corrupt { .. }
+            | StoreError::Foreign { .. }
+            | StoreError::Io { .. }
+            | StoreError::Closed
+            | StoreError::Newer { .. }
+            | StoreError::Unavailable { .. }
+            | StoreError::NoTrail { .. } => false,
         }
     }
 }

@@ -3,7 +3,9 @@
 //! Owns the division of labour; the SQL stands in `rows`, opening in `open`, the queue in `writer`.
 
 mod fault;
+mod ledger;
 mod migrate;
+pub(crate) mod offline;
 mod open;
 mod readers;
 mod rows;

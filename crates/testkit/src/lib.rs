@@ -6,6 +6,7 @@
 mod disk;
 mod house;
 mod http;
+mod ledger_suite;
 mod process;
 mod skip;
 mod store_suite;
@@ -14,6 +15,7 @@ mod wait;
 pub use disk::SmallDisk;
 pub use house::{CliOutput, TestHouse};
 pub use http::{HttpAnswer, HttpAsk, free_port, http_get};
+pub use ledger_suite::{OpenLedger, ledger_conformance};
 pub use process::{is_running, kill, processes_about, wait_for_end};
 pub use rustix::process::Signal;
 pub use skip::{is_root, loud_skip, loud_skip_mandatory};

@@ -8,7 +8,8 @@ use rusqlite::{Connection, TransactionBehavior};
 use std::path::Path;
 
 /// The steps; step N leads to format N. Released steps never change, new ones are added at the end.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_first.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("../../migrations/0001_first.sql"), include_str!("../../migrations/0002_ledger.sql")];
 
 /// `HAUS` in ASCII, in SQLite's `application_id`.
 const APPLICATION_ID: i32 = 0x4841_5553;
@@ -22,20 +23,25 @@ fn number(connection: &Connection, pragma: &str) -> rusqlite::Result<i64> {
     connection.query_row(pragma, (), |row| row.get(0))
 }
 
-/// Reads the format on disk without changing anything; 0 for an empty file.
+/// Reads the format on disk without changing anything; 0 for an empty file. Refuses one that is newer.
 pub(crate) fn format_on_disk(connection: &Connection, path: &Path) -> Result<u32, StoreError> {
+    let found = format_as_it_says(connection, path)?;
+    let known = newest_format();
+    if found > known {
+        return Err(StoreError::Newer { path: path.to_owned(), found, known });
+    }
+    Ok(found)
+}
+
+/// The same with any format.
+pub(crate) fn format_as_it_says(connection: &Connection, path: &Path) -> Result<u32, StoreError> {
     let read = |pragma| number(connection, pragma).map_err(|error| explain_open(error, path));
     let application = read("SELECT application_id FROM pragma_application_id")?;
     let tables = read("SELECT count(*) FROM sqlite_schema")?;
     if application != i64::from(APPLICATION_ID) && (application != 0 || tables > 0) {
         return Err(StoreError::Foreign { path: path.to_owned(), found: application as i32 });
     }
-    let found = read("SELECT user_version FROM pragma_user_version")? as u32;
-    let known = newest_format();
-    if found > known {
-        return Err(StoreError::Newer { path: path.to_owned(), found, known });
-    }
-    Ok(found)
+    Ok(read("SELECT user_version FROM pragma_user_version")? as u32)
 }
 
 /// Applies every step above `format`.

@@ -13,12 +13,12 @@ use std::str::FromStr;
 
 type Result<T> = std::result::Result<T, RowError>;
 
-fn parsed<T: FromStr<Err: Display>>(text: &str) -> Result<T> {
+pub(crate) fn parsed<T: FromStr<Err: Display>>(text: &str) -> Result<T> {
     text.parse().map_err(|error| RowError::Odd(format!("{error}")))
 }
 
 // Numbers are kept as 64 bits with a sign; a bound above that is no bound.
-fn bound(number: u64) -> i64 {
+pub(crate) fn bound(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 

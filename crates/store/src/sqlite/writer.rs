@@ -7,15 +7,18 @@ use super::fault::{RowError, explain};
 use crate::error::StoreError;
 use crate::store::StoreHealth;
 use haus_model::Timestamp;
+use haus_model::error::chain;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::SystemTime;
 
-/// Callers beyond this many waiting writes wait for a place in the queue instead of filling the memory.
+/// Callers beyond this many waiting writes wait for a place in the queue, or are refused, instead of filling
+/// the memory.
 const QUEUE_MAX: usize = 1_024;
 /// Writes in one transaction; bounds how long the first of them waits for the last.
 const BATCH_MAX: usize = 256;
@@ -52,7 +55,7 @@ struct JobOf<T, F> {
     attempt: &'static str,
     work: F,
     value: Option<T>,
-    reply: SyncSender<Result<T, StoreError>>,
+    reply: Reply<T>,
 }
 
 impl<T: Send, F: FnMut(&Connection) -> Result<T, RowError> + Send> Job for JobOf<T, F> {
@@ -66,9 +69,41 @@ impl<T: Send, F: FnMut(&Connection) -> Result<T, RowError> + Send> Job for JobOf
     }
 
     fn answer(self: Box<Self>, outcome: Result<(), StoreError>) {
-        let JobOf { value, reply, .. } = *self;
-        // A caller that has gone away no longer wants the answer.
-        let _ = reply.send(outcome.and_then(|()| value.ok_or(StoreError::Closed)));
+        let JobOf { value, mut reply, .. } = *self;
+        reply.send(outcome.and_then(|()| value.ok_or(StoreError::Closed)));
+    }
+}
+
+type Done<T> = Box<dyn FnOnce(Result<T, StoreError>) + Send>;
+
+/// Who waits for a write. Dropped without an answer, as in a writer that panicked, it answers `Closed`: a
+/// caller is told exactly once, whatever happens.
+struct Reply<T> {
+    done: Option<Done<T>>,
+    state: Arc<WriterState>,
+}
+
+impl<T> Reply<T> {
+    /// Counts as waiting from here on.
+    fn new(state: &Arc<WriterState>, done: Done<T>) -> Reply<T> {
+        state.waiting.fetch_add(1, Ordering::Relaxed);
+        Reply { done: Some(done), state: Arc::clone(state) }
+    }
+
+    fn send(&mut self, outcome: Result<T, StoreError>) {
+        let Some(done) = self.done.take() else { return };
+        self.state.waiting.fetch_sub(1, Ordering::Relaxed);
+        if let Err(StoreError::Closed) = &outcome {
+            self.state.note(Err(&StoreError::Closed));
+        }
+        // The callback is a stranger on the one thread that writes; its panic must not end the store.
+        let _ = catch_unwind(AssertUnwindSafe(move || done(outcome)));
+    }
+}
+
+impl<T> Drop for Reply<T> {
+    fn drop(&mut self) {
+        self.send(Err(StoreError::Closed));
     }
 }
 
@@ -86,21 +121,37 @@ impl Writer {
     }
 
     /// Carries `work` out in a transaction and returns when the disk has it. `work` may run several times.
+    /// Waits for a place when the queue is full.
     pub(crate) fn write<T: Send + 'static>(
         &self,
         attempt: &'static str,
         work: impl FnMut(&Connection) -> Result<T, RowError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let queue = self.queue.as_ref().ok_or(StoreError::Closed)?;
-        let (reply, answer) = sync_channel(1);
-        self.state.waiting.fetch_add(1, Ordering::Relaxed);
-        let sent = queue.send(Box::new(JobOf { attempt, work, value: None, reply }));
-        let outcome = sent.ok().and_then(|()| answer.recv().ok()).unwrap_or(Err(StoreError::Closed));
-        self.state.waiting.fetch_sub(1, Ordering::Relaxed);
-        if let Err(StoreError::Closed) = &outcome {
-            self.state.note(Err(&StoreError::Closed));
+        let (sender, answer) = sync_channel(1);
+        // A caller that has gone away no longer wants the answer.
+        let done = Box::new(move |outcome| drop(sender.send(outcome)));
+        let reply = Reply::new(&self.state, done);
+        let job = Box::new(JobOf { attempt, work, value: None, reply });
+        // A queue that takes nothing drops the job, which answers `Closed`.
+        self.queue.as_ref().map(|queue| queue.send(job));
+        answer.recv().unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// The same without waiting for anything: `done` is called when the disk has it, on the writer's thread,
+    /// or at once when the queue is full.
+    pub(crate) fn submit<T: Send + 'static>(
+        &self,
+        attempt: &'static str,
+        work: impl FnMut(&Connection) -> Result<T, RowError> + Send + 'static,
+        done: Done<T>,
+    ) {
+        let reply = Reply::new(&self.state, done);
+        let job: Box<dyn Job> = Box::new(JobOf { attempt, work, value: None, reply });
+        if let Some(Err(TrySendError::Full(job))) = self.queue.as_ref().map(|queue| queue.try_send(job)) {
+            // The one that is refused does not wait itself.
+            let waiting = self.state.waiting.load(Ordering::Relaxed).saturating_sub(1);
+            job.answer(Err(StoreError::Overloaded { waiting }));
         }
-        outcome
     }
 
     pub(crate) fn health(&self, bytes: u64) -> StoreHealth {
@@ -130,24 +181,13 @@ impl WriterState {
         let mut condition = self.condition.lock().unwrap_or_else(PoisonError::into_inner);
         let writable = outcome.is_ok();
         if let Err(error) = outcome {
-            condition.last_error = Some(with_causes(error));
+            condition.last_error = Some(chain(error));
         }
         if condition.writable != writable {
             condition.writable = writable;
             condition.since = clock();
         }
     }
-}
-
-fn with_causes(error: &StoreError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
 }
 
 fn clock() -> Timestamp {
@@ -217,7 +257,7 @@ impl Worker {
         match &outcome {
             Ok(()) => self.state.note(Ok(())),
             // The store works and says no.
-            Err(StoreError::PortTaken { .. } | StoreError::NoPort { .. }) => {}
+            Err(error) if error.is_refusal() => {}
             Err(error) => self.state.note(Err(error)),
         }
         job.answer(outcome);
@@ -245,6 +285,51 @@ fn worth_taking_apart(error: &StoreError) -> bool {
         | StoreError::Closed
         | StoreError::Newer { .. }
         | StoreError::PortTaken { .. }
-        | StoreError::NoPort { .. } => false,
+        | StoreError::NoPort { .. }
+        | StoreError::Conflict { .. }
+        | StoreError::Overloaded { .. }
+        | StoreError::Unavailable { .. }
+        | StoreError::NoTrail { .. } => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    #[test]
+    fn a_writer_that_panics_answers_everybody_once() {
+        let connection = Connection::open_in_memory().unwrap();
+        let writer = Writer::start(connection, PathBuf::from("house.db")).unwrap();
+        let (begun, wait) = (channel(), channel::<()>());
+        // Holds the writer until the others wait behind it.
+        writer.submit(
+            "hold the writer",
+            move |_| {
+                begun.0.send(()).unwrap();
+                let _ = wait.1.recv();
+                Ok(())
+            },
+            Box::new(|_| {}),
+        );
+        begun.1.recv().unwrap();
+        let (sender, answers) = channel();
+        for number in 0..5 {
+            let sender = sender.clone();
+            let work = move |_: &Connection| {
+                assert_ne!(number, 2, "the writer dies, on purpose");
+                Ok(number)
+            };
+            writer.submit("count", work, Box::new(move |outcome| sender.send(outcome).unwrap()));
+        }
+        drop(wait.0);
+        drop(sender);
+        let answers: Vec<_> = answers.iter().collect();
+        assert_eq!(answers.len(), 5);
+        assert!(answers.iter().all(|answer| matches!(answer, Err(StoreError::Closed))), "{answers:?}");
+        assert!(matches!(writer.write("come later", |_| Ok(())), Err(StoreError::Closed)));
+        let health = writer.health(0);
+        assert_eq!((health.queue_len, health.writable), (0, false));
     }
 }

@@ -1,7 +1,7 @@
 //! Disks that are full or cannot be written.
 
-use crate::{event, open, reasons};
-use haus_store::{SqliteStore, Store, StoreError};
+use crate::{assert_sound, credential, event, open, read_entry, reasons};
+use haus_store::{Batch, Ledger, SqliteStore, Store, StoreError, Write};
 use haus_testkit::SmallDisk;
 
 /// Appends until the disk is full; returns how many events were acknowledged.
@@ -68,6 +68,45 @@ fn on_a_full_disk_each_of_many_callers_gets_its_own_true_answer() {
     kept.sort();
     acknowledged.sort();
     assert_eq!(kept, acknowledged);
+}
+
+#[test]
+fn on_a_full_disk_a_batch_fails_whole_and_the_chain_goes_on_afterwards() {
+    let test = "on_a_full_disk_a_batch_fails_whole_and_the_chain_goes_on_afterwards";
+    let Some(disk) = SmallDisk::mount(test, 4_096) else { return };
+    let ballast = disk.path().join("ballast");
+    std::fs::write(&ballast, vec![0; 2 << 20]).unwrap();
+    let path = disk.path().join("house.db");
+    let store = open(&path);
+    let batch = |number: usize| {
+        let write = Write::AlertStatePut(format!("{number} {}", "x".repeat(3_000)));
+        Batch::of(vec![credential(&format!("c{number}")), write], read_entry(&format!("c{number}")))
+    };
+    let created = (0..10_000).find(|number| store.commit(batch(*number)).is_err()).unwrap();
+    disk.fill_into("rest");
+    // Reads that must be told of still fit into what the log has, then they fail as well, each at once.
+    let read = |_: &usize| {
+        let (sender, answers) = std::sync::mpsc::channel();
+        store.submit(Batch::entry(read_entry("x")), Box::new(move |outcome| sender.send(outcome).unwrap()));
+        answers.recv().unwrap().is_err()
+    };
+    let reads = (0..10_000).find(read).unwrap();
+    for number in created..created + 20 {
+        assert!(read(&number));
+        assert!(matches!(store.commit(batch(number)), Err(StoreError::Full { .. })));
+    }
+    let acknowledged = (created + reads) as u64;
+    assert_eq!(store.trail_head().unwrap().seq, acknowledged);
+    assert_eq!(store.credential(&format!("c{created}")).unwrap(), None);
+    assert_sound(&store);
+
+    std::fs::remove_file(&ballast).unwrap();
+    assert_eq!(store.commit(batch(created)).unwrap().trail, [acknowledged + 1]);
+    assert_sound(&store);
+    drop(store);
+    let store = open(&path);
+    assert_sound(&store);
+    assert_eq!(store.trail_head().unwrap().seq, acknowledged + 1);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Files that are not ours, not of this version, damaged or not there.
 
-use crate::{Place, event, open, reasons};
-use haus_store::{SqliteStore, Store, StoreError};
+use crate::{Place, assert_sound, credential, event, open, read_entry, reasons};
+use haus_store::{Batch, Ledger, SqliteStore, Store, StoreError};
 use rusqlite::Connection;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -41,12 +41,69 @@ fn a_database_of_a_newer_version_is_refused_with_the_remedy() {
     other.execute_batch("PRAGMA user_version = 99; PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
     drop(other);
     let error = refusal(&place.path());
-    assert!(matches!(error, StoreError::Newer { found: 99, known: 1, .. }), "{error:?}");
+    assert!(matches!(error, StoreError::Newer { found: 99, known: 2, .. }), "{error:?}");
     assert!(error.to_string().contains("use the newer haus"), "{error}");
     let other = Connection::open(place.path()).unwrap();
-    other.execute_batch("PRAGMA user_version = 1").unwrap();
+    other.execute_batch("PRAGMA user_version = 2").unwrap();
     drop(other);
     assert_eq!(reasons(&place.open()), ["kept"]);
+}
+
+/// A database as the first released version left it, with something in every table.
+fn write_format_1(path: &Path) {
+    let old = Connection::open(path).unwrap();
+    old.execute_batch(include_str!("../../migrations/0001_first.sql")).unwrap();
+    old.execute_batch(
+        "PRAGMA application_id = 0x48415553; PRAGMA user_version = 1; PRAGMA journal_mode = WAL;
+         INSERT INTO event (at_ms, kind, subject, why) VALUES (1, 'house', 'house', 'old'), (2, 'spawn', 'api/1', 'x');
+         INSERT INTO port VALUES ('api', 1, 'http', 20001);
+         INSERT INTO prepared VALUES ('api', 'f00');
+         INSERT INTO counter VALUES ('run', 41);
+         INSERT INTO setting VALUES ('revision', '7');",
+    )
+    .unwrap();
+}
+
+#[test]
+fn a_database_of_format_1_gets_the_ledger_and_keeps_what_it_has() {
+    let place = Place::new();
+    write_format_1(&place.path());
+    for _ in 0..2 {
+        let store = place.open();
+        assert_eq!(reasons(&store), ["old", "x"]);
+        assert_eq!(store.ports().unwrap().into_values().collect::<Vec<_>>(), [20_001]);
+        assert_eq!(store.prepared().unwrap().into_values().collect::<Vec<_>>(), ["f00"]);
+        assert_eq!(store.setting("revision").unwrap().as_deref(), Some("7"));
+        assert_eq!(store.integrity_check().unwrap(), Vec::<String>::new());
+    }
+    let store = place.open();
+    assert_eq!(store.next_run(1).unwrap(), 42);
+    let batch = Batch::of(vec![credential("c1")], read_entry("c1"));
+    assert_eq!(store.commit(batch).unwrap().trail, [1]);
+    assert_sound(&store);
+    let format = |sql: &str| -> u32 {
+        Connection::open(place.path()).unwrap().query_row(sql, (), |row| row.get(0)).unwrap()
+    };
+    assert_eq!(format("PRAGMA user_version"), 2);
+}
+
+#[test]
+fn a_migration_that_cannot_be_finished_leaves_the_old_format() {
+    let place = Place::new();
+    write_format_1(&place.path());
+    let foreign = Connection::open(place.path()).unwrap();
+    // The last table of the step is taken: everything before it must go again.
+    foreign.execute_batch("CREATE TABLE trail_start (x)").unwrap();
+    let error = SqliteStore::open(&place.path()).unwrap_err();
+    assert!(matches!(error, StoreError::Open { .. }), "{error:?}");
+    let left: u32 = foreign
+        .query_row("SELECT count(*) FROM sqlite_schema WHERE name IN ('credential', 'trail')", (), |row| {
+            row.get(0)
+        })
+        .unwrap();
+    assert_eq!(left, 0);
+    foreign.execute_batch("DROP TABLE trail_start").unwrap();
+    assert_eq!(reasons(&place.open()), ["old", "x"]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::{Place, event, reasons};
 use haus_store::{MemoryStore, PortKey, Retention, SqliteStore, Store, StoreError, StoreHealth};
-use haus_testkit::store_conformance;
+use haus_testkit::{ledger_conformance, store_conformance};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
@@ -10,6 +10,17 @@ use std::collections::BTreeMap;
 fn the_store_on_disk_conforms() {
     let places = RefCell::new(Vec::new());
     store_conformance(&|| {
+        let place = Place::new();
+        let store = Box::new(place.open());
+        places.borrow_mut().push(place);
+        store
+    });
+}
+
+#[test]
+fn the_ledger_on_disk_conforms() {
+    let places = RefCell::new(Vec::new());
+    ledger_conformance(&|| {
         let place = Place::new();
         let store = Box::new(place.open());
         places.borrow_mut().push(place);
