@@ -7,6 +7,7 @@
 
 mod change;
 mod desired;
+mod lacking;
 mod leaving;
 mod probing;
 mod rollout;
@@ -254,6 +255,7 @@ impl Conductor {
         let from = std::mem::replace(&mut slot.view.phase, phase);
         slot.view.why = why.into();
         slot.view.health = phase.health();
+        slot.lacks &= phase == Phase::Waiting;
         if from != phase {
             slot.view.since = now;
             let why = slot.view.why.clone();

@@ -100,6 +100,14 @@ impl Service {
         self.counts[phase as usize] -= 1;
     }
 
+    /// Why a wanted slot is not started although everything that it needs is ready; none when there is none
+    /// such: `waits for credential key`.
+    pub(super) fn lack(&self) -> Option<&str> {
+        let may = self.count(Phase::Waiting) > 0;
+        let mut slots = self.slots.values().filter(|slot| may && slot.lacks && !slot.surplus);
+        slots.next().map(|slot| slot.view.why.as_str())
+    }
+
     /// What those who need it may expect.
     pub(super) fn standing(&self) -> Standing {
         let all_completed = self.count(Phase::Completed) == self.wanted() && self.wanted() > 0;
@@ -178,6 +186,7 @@ impl Service {
             since: self.since,
             why: self.why(),
             ready: self.standing() == Standing::Ready,
+            lacks: self.lack().is_some(),
             instances: self.slots.values().map(|slot| &slot.view).collect(),
         }
     }

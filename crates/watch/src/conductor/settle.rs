@@ -56,7 +56,7 @@ impl Conductor {
         }
     }
 
-    fn mark_dependants(&mut self, name: &ServiceName) {
+    pub(super) fn mark_dependants(&mut self, name: &ServiceName) {
         let dependants: Vec<ServiceName> = self.dependants.get(name).into_iter().flatten().cloned().collect();
         for dependant in dependants {
             self.mark(&dependant);
@@ -88,6 +88,11 @@ impl Conductor {
     ) -> bool {
         if let Some(answer) = known.get(name) {
             return *answer;
+        }
+        // Nobody knows when what is missing comes.
+        if service.lack().is_some() {
+            known.insert(name.clone(), true);
+            return true;
         }
         // In a circle of needs nobody ever starts.
         known.insert(name.clone(), true);

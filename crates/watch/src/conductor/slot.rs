@@ -87,6 +87,8 @@ pub(super) struct Slot {
     pub(super) outdated: Option<String>,
     /// Bad probes in a row, all with everything it needs ready: only those speak against itself.
     pub(super) bad_by_itself: u32,
+    /// Not started since something is missing: nothing is tried until it is said to be there.
+    pub(super) lacks: bool,
     /// Not wanted any more; removed when it has ended.
     pub(super) surplus: bool,
 }
@@ -121,6 +123,7 @@ impl Slot {
             start_why: "first start".to_owned(),
             outdated: None,
             bad_by_itself: 0,
+            lacks: false,
             surplus: false,
         }
     }
@@ -149,6 +152,7 @@ impl Slot {
         self.stop = None;
         self.outdated = None;
         self.bad_by_itself = 0;
+        self.lacks = false;
         self.view.pid = None;
         self.view.next_try = None;
     }

@@ -41,7 +41,10 @@ impl Conductor {
             Standing::NotReady(Phase::GivenUp) => {
                 Some(format!("{need}, which was given up: {}", service.why()))
             }
-            Standing::NotReady(phase) => Some(format!("{need} ({phase})")),
+            Standing::NotReady(phase) => Some(match service.lack() {
+                Some(lack) => format!("{need}, which {lack}"),
+                None => format!("{need} ({phase})"),
+            }),
         }
     }
 
@@ -53,8 +56,10 @@ impl Conductor {
         if service.leaving.is_some() || (nobody_sleeps && self.woken.is_empty()) {
             return;
         }
-        let may_start =
-            |slot: &&Slot| asleep.contains(&slot.view.phase) || self.woken.contains(&slot.view.id);
+        let may_start = |slot: &&Slot| match asleep.contains(&slot.view.phase) && !slot.lacks {
+            true => true,
+            false => self.woken.contains(&slot.view.id),
+        };
         let slots = service.slots.values().filter(|slot| !slot.surplus).filter(may_start);
         let ids: Vec<InstanceId> = slots.map(|slot| slot.view.id.clone()).collect();
         for id in ids {
@@ -67,6 +72,7 @@ impl Conductor {
     pub(super) fn try_start(&mut self, now: Timestamp, id: &InstanceId) {
         let Some(slot) = self.slot_mut(id).filter(|slot| slot.process == Process::None) else { return };
         slot.view.next_try = None;
+        slot.lacks = false;
         let strictness = if slot.view.run == 0 { Strictness::Ready } else { Strictness::Usable };
         if self.is_unwanted(id) {
             return;

@@ -8,7 +8,7 @@ use std::fmt;
 /// Where an instance or a service is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Phase {
-    /// Something that it needs is not ready.
+    /// Something that it needs is not ready, or something is missing without which no start makes sense.
     Waiting,
     /// The commands that run once before the first start are running.
     Preparing,
@@ -209,6 +209,8 @@ pub struct ServiceView<'a> {
     pub why: String,
     /// Whether those who need it may start: an instance is healthy, or it has completed.
     pub ready: bool,
+    /// Whether an instance is not started since something is missing that nobody but a person may bring.
+    pub lacks: bool,
     /// Its instances in order.
     pub instances: Vec<&'a InstanceView>,
 }

@@ -5,6 +5,12 @@ use super::*;
 fn entry(id: &str, state: HealthState, lease_until: Option<i64>) -> Entry {
     Entry {
         id: id.parse().unwrap(),
+        origin: Origin::Supervised,
+        name: None,
+        version: None,
+        metadata: BTreeMap::new(),
+        weight: 1,
+        load: None,
         run: 1,
         address: "127.0.0.1".to_owned(),
         ports: BTreeMap::from([("http".parse().unwrap(), 8_000)]),
@@ -29,7 +35,7 @@ fn changes(registry: &Registry, revision: u64) -> Option<Vec<String>> {
         ChangesSince::Known(changes) => {
             let numbers: Vec<u64> = changes.iter().map(|change| change.revision).collect();
             assert_eq!(numbers, (revision + 1..=registry.revision()).collect::<Vec<_>>());
-            let text = |change: &&RegistryChange| match &change.what {
+            let text = |change: &Arc<RegistryChange>| match &change.what {
                 What::Put(entry) => format!("{} {}", change.id, entry.state),
                 What::Removed { why } => format!("{} removed: {why}", change.id),
             };
@@ -111,4 +117,84 @@ fn a_service_has_its_own_instances_only() {
     let service = "a".parse().unwrap();
     let found: Vec<String> = registry.of_service(&service).map(|entry| entry.id.to_string()).collect();
     assert_eq!(found, ["a/1", "a/2", "a/10"]);
+}
+
+#[test]
+fn load_is_kept_but_wakes_nobody() {
+    let mut registry = Registry::new(0);
+    registry.put(entry("a/1", HealthState::Healthy, None));
+    let load = |registry: &Registry| registry.get(&id("a/1")).unwrap().load;
+    assert!(registry.set_load(&id("a/1"), Some(0.5)));
+    assert_eq!((load(&registry), registry.revision()), (Some(0.5), 1));
+    let busy = Entry { load: Some(2.0), ..entry("a/1", HealthState::Healthy, None) };
+    assert_eq!((registry.put(busy), load(&registry)), (None, Some(2.0)));
+    for nonsense in [f64::NAN, f64::INFINITY, -1.0] {
+        registry.set_load(&id("a/1"), Some(nonsense));
+        assert_eq!(load(&registry), None, "{nonsense}");
+    }
+    assert!(!registry.set_load(&id("b/1"), Some(0.5)));
+}
+
+#[test]
+fn every_other_word_of_an_instance_is_a_change() {
+    let usual = || entry("a/1000001", HealthState::Healthy, None);
+    let others = [
+        Entry { origin: Origin::Announced, ..usual() },
+        Entry { name: Some("x".to_owned()), ..usual() },
+        Entry { version: Some("2".to_owned()), ..usual() },
+        Entry { metadata: BTreeMap::from([("zone".to_owned(), "b".to_owned())]), ..usual() },
+        Entry { weight: 2, ..usual() },
+        Entry { run: 2, ..usual() },
+        Entry { address: "127.0.0.2".to_owned(), ..usual() },
+        Entry { ports: BTreeMap::new(), ..usual() },
+        Entry { main_port: None, ..usual() },
+        Entry { state: HealthState::Offline, ..usual() },
+        Entry { phase: "x".to_owned(), ..usual() },
+        Entry { since: Timestamp(1), ..usual() },
+        Entry { why: "x".to_owned(), ..usual() },
+    ];
+    for other in others {
+        let mut registry = Registry::new(0);
+        registry.put(usual());
+        assert_eq!(registry.put(other.clone()), Some(2), "{other:?}");
+    }
+}
+
+#[test]
+fn the_log_holds_the_coming_and_going_of_five_thousand_instances() {
+    let mut registry = Registry::new(0);
+    let names: Vec<String> = (1..=5_000).map(|ordinal| format!("a/{ordinal}")).collect();
+    for state in [HealthState::Unknown, HealthState::Healthy, HealthState::Offline] {
+        names.iter().for_each(|name| {
+            registry.put(entry(name, state, None));
+        });
+    }
+    for name in &names {
+        registry.remove(&id(name), "stopped");
+    }
+    assert_eq!(changes(&registry, 0).map(|changes| changes.len()), Some(20_000));
+}
+
+#[test]
+fn a_long_history_of_few_instances_is_forgotten_in_the_end() {
+    let mut registry = Registry::new(0);
+    for _ in 0..LOG_CHANGES_MIN {
+        registry.put(entry("a/1", HealthState::Healthy, None));
+        registry.put(entry("a/1", HealthState::Degraded, None));
+    }
+    let reach = registry.revision() - u64::try_from(LOG_CHANGES_MIN).unwrap();
+    assert_eq!(changes(&registry, reach).map(|changes| changes.len()), Some(LOG_CHANGES_MIN));
+    assert_eq!(changes(&registry, reach - 1), None);
+}
+
+#[test]
+fn watchers_share_the_changes() {
+    let mut registry = Registry::new(0);
+    registry.put(entry("a/1", HealthState::Healthy, None));
+    let (ChangesSince::Known(first), ChangesSince::Known(second)) =
+        (registry.changes_since(0), registry.changes_since(0))
+    else {
+        panic!("the log reaches back")
+    };
+    assert!(Arc::ptr_eq(&first[0], &second[0]));
 }

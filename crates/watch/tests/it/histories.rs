@@ -33,6 +33,7 @@ enum Event {
     Exited(usize, bool),
     RestartService(usize),
     RestartInstance(usize, u32),
+    Supplied(usize, bool),
     SignOfLife(usize, u32),
     StaleReports(usize, u32),
     Drain,
@@ -103,6 +104,7 @@ fn event() -> impl Strategy<Value = Event> {
         4 => (pick, any::<bool>()).prop_map(|(pick, success)| Event::Exited(pick, success)),
         1 => (0..SERVICES).prop_map(Event::RestartService),
         1 => which.clone().prop_map(|(index, ordinal)| Event::RestartInstance(index, ordinal)),
+        2 => (0..SERVICES, any::<bool>()).prop_map(|(index, comes)| Event::Supplied(index, comes)),
         1 => which.clone().prop_map(|(index, ordinal)| Event::SignOfLife(index, ordinal)),
         1 => which.prop_map(|(index, ordinal)| Event::StaleReports(index, ordinal)),
     ]
@@ -123,6 +125,7 @@ fn happen(world: &mut World, event: Event) {
         Event::Exited(pick, success) => world.exit(pick, success),
         Event::RestartService(index) => world.restart(Target::Service(name(index))),
         Event::RestartInstance(index, ordinal) => world.restart(Target::Instance(id(index, ordinal))),
+        Event::Supplied(index, comes) => world.supply(&name(index), comes),
         Event::SignOfLife(index, ordinal) => world.sign_of_life(&id(index, ordinal)),
         Event::StaleReports(index, ordinal) => world.stale_reports(&id(index, ordinal)),
         Event::Drain => world.drain(),

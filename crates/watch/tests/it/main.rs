@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
 
+mod alert_histories;
+mod alert_scenario;
 mod balancing;
 mod histories;
 mod scenario;

@@ -154,6 +154,15 @@ impl Player {
                 let text = rest(&words, 3, "exit code 1");
                 self.conductor.handle_prepared(now, &service.parse().unwrap(), Err(text));
             }
+            ["prepare-lacking", service, ..] => {
+                let why = rest(&words, 2, "waits for credential `key`");
+                self.conductor.handle_prepare_lacking(now, &service.parse().unwrap(), &why);
+            }
+            ["still-lacking", service, ..] => {
+                let why = rest(&words, 2, "waits for credential `key`");
+                self.conductor.handle_still_lacking(now, &service.parse().unwrap(), &why);
+            }
+            ["supplied", service] => self.conductor.handle_supplied(now, &service.parse().unwrap()),
             ["restart", target, ..] => {
                 let target = match target.parse() {
                     Ok(id) => Target::Instance(id),
@@ -190,6 +199,10 @@ impl Player {
             ("spawned", None) => self.conductor.handle_spawned(now, &id, run, pid(run)),
             ("spawn-failed", _) => {
                 self.conductor.handle_spawn_failed(now, &id, run, rest(words, 2, "no such file"));
+            }
+            ("lacking", _) => {
+                let why = rest(words, 2, "waits for credential `key`");
+                self.conductor.handle_lacking(now, &id, run, &why);
             }
             ("exited", Some("code")) => {
                 self.conductor.handle_exited(

@@ -1,18 +1,26 @@
-//! Every script in `scenarios/` against the transcript beside it.
+//! Every script in `scenarios/` and `alerts/` against the transcript beside it.
 
-use crate::scenario::play;
+use crate::{alert_scenario, scenario};
 use std::path::{Path, PathBuf};
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/scenarios")
-}
+/// From a script to its transcript.
+type Play = fn(&str) -> String;
 
-fn files(extension: &str) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
+/// The folders with what plays their scripts.
+const FOLDERS: [(&str, Play); 2] = [("scenarios", scenario::play), ("alerts", alert_scenario::play)];
+
+fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it").join(folder);
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut files: Vec<_> =
         entries.filter(|path| path.extension().is_some_and(|found| found == extension)).collect();
     files.sort();
     files
+}
+
+fn scripts() -> Vec<(PathBuf, Play)> {
+    let of = |(folder, play)| files(folder, "txt").into_iter().map(move |script| (script, play));
+    FOLDERS.into_iter().flat_map(of).collect()
 }
 
 /// The first line that differs, with what is before it.
@@ -29,7 +37,7 @@ fn difference(expected: &str, played: &str) -> String {
 fn every_scenario_plays_as_its_transcript_says() {
     let write = std::env::var("HAUS_GOLDEN").is_ok_and(|value| value == "write");
     let mut wrong = Vec::new();
-    for script in files("txt") {
+    for (script, play) in scripts() {
         let played = play(&std::fs::read_to_string(&script).unwrap());
         let golden = script.with_extension("golden");
         if write {
@@ -46,16 +54,18 @@ fn every_scenario_plays_as_its_transcript_says() {
 
 #[test]
 fn every_transcript_has_its_script() {
-    let scripts = files("txt");
-    assert!(scripts.len() >= 10, "only {} scenarios", scripts.len());
-    for golden in files("golden") {
-        assert!(scripts.contains(&golden.with_extension("txt")), "{} has no script", golden.display());
+    for (folder, _) in FOLDERS {
+        let scripts = files(folder, "txt");
+        assert!(scripts.len() >= 10, "only {} scenarios in {folder}", scripts.len());
+        for golden in files(folder, "golden") {
+            assert!(scripts.contains(&golden.with_extension("txt")), "{} has no script", golden.display());
+        }
     }
 }
 
 #[test]
 fn a_scenario_plays_the_same_twice() {
-    for script in files("txt") {
+    for (script, play) in scripts() {
         let text = std::fs::read_to_string(&script).unwrap();
         assert_eq!(play(&text), play(&text), "{}", script.display());
     }

@@ -110,6 +110,9 @@ impl World {
         let Some((id, run)) = take(&mut self.spawning, pick) else { return };
         if ok {
             self.conductor.handle_spawned(self.now, &id, run, 7);
+        } else if pick % 2 == 1 {
+            self.forget(&id, run);
+            self.conductor.handle_lacking(self.now, &id, run, "waits for credential key");
         } else {
             self.forget(&id, run);
             self.conductor.handle_spawn_failed(self.now, &id, run, "no such file".to_owned());
@@ -127,7 +130,11 @@ impl World {
     pub(crate) fn answer_prepare(&mut self, pick: usize, ok: bool) {
         let Some(service) = take(&mut self.preparing, pick) else { return };
         let result = if ok { Ok(()) } else { Err("exit code 1".to_owned()) };
-        self.conductor.handle_prepared(self.now, &service, result);
+        if !ok && pick % 2 == 1 {
+            self.conductor.handle_prepare_lacking(self.now, &service, "waits for credential key");
+        } else {
+            self.conductor.handle_prepared(self.now, &service, result);
+        }
         self.observe();
     }
 
@@ -164,6 +171,16 @@ impl World {
         self.observe();
     }
 
+    /// What a service may lack comes, or turns out to be something else.
+    pub(crate) fn supply(&mut self, service: &ServiceName, comes: bool) {
+        if comes {
+            self.conductor.handle_supplied(self.now, service);
+        } else {
+            self.conductor.handle_still_lacking(self.now, service, "waits for credential other");
+        }
+        self.observe();
+    }
+
     pub(crate) fn sign_of_life(&mut self, id: &InstanceId) {
         self.conductor.handle_sign_of_life(self.now, id);
         self.observe();
@@ -181,6 +198,7 @@ impl World {
         self.conductor.handle_spawned(self.now, id, old, 9);
         self.conductor.handle_spawn_failed(self.now, id, old, "late".to_owned());
         self.conductor.handle_exited(self.now, id, old, false, "late".to_owned());
+        self.conductor.handle_lacking(self.now, id, old, "late");
         assert_eq!(self.conductor.instance(id).cloned(), before);
         assert_eq!(self.conductor.poll_action(), None, "a late report has a consequence");
     }
