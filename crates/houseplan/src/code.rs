@@ -88,6 +88,7 @@ codes! {
     EnvReserved "HP0120" Warning true "an environment variable that only Hausmeister sets";
     EnvOverride "HP0121" Note true "an environment variable that Hausmeister would set";
     RecoverPauses "HP0122" Error false "a longest pause that is shorter than the first";
+    NoRegistry "HP0123" Warning true "a service that registers itself where no API listens";
     // 02xx: routes
     RouteNowhere "HP0201" Error false "a route to a service that does not exist";
     RoutePort "HP0202" Error false "a route to a port that does not exist";
@@ -107,10 +108,23 @@ codes! {
     CredentialValue "HP0310" Error false "the value of a credential in the plan";
     RotateReason "HP0311" Warning true "a credential that never changes, without a reason";
     ForeignAccount "HP0312" Warning true "an account that is not the service's own";
+    RotateFile "HP0313" Warning true "a rotation of a file that the user keeps";
+    RotatorServer "HP0314" Error false "a rotator whose server cannot be told";
+    RotatorTwice "HP0315" Error false "one login that two credentials change";
+    Overlap "HP0316" Error false "an overlap that cannot be kept";
+    TtlShort "HP0317" Warning true "a credential that ends before it is changed";
+    RotateUntold "HP0318" Warning true "a rotation that the server is not told of";
+    RotatorRestart "HP0319" Note true "a server that is restarted although its rotator tells it";
     // 04xx: data
     NoBackup "HP0401" Note true "data that nothing backs up";
     LinkInLink "HP0402" Error false "a data link inside another";
     LinkShared "HP0403" Error false "one data link for two instances or services";
+    // 05xx: alerts and maintenance
+    NoReceiver "HP0501" Note true "alerts that nobody is told";
+    OpenWebhook "HP0502" Warning true "a webhook that anybody on the way can forge";
+    OpenPassword "HP0503" Warning true "a password that travels in the clear";
+    AlertService "HP0504" Error false "an alert or a maintenance of a service that does not exist";
+    MaintenanceEndless "HP0505" Warning true "a maintenance that never ends";
 }
 
 impl Code {

@@ -87,7 +87,7 @@ fn value(kind: &Kind) -> Value {
         Kind::Bool => json!({ "type": "boolean" }),
         Kind::Whole(least, most) => json!({ "type": "integer", "minimum": least, "maximum": most }),
         Kind::Cores => json!({ "type": "number", "minimum": 0.001, "maximum": 1024 }),
-        Kind::Duration(_) => quantity(&unit::DURATION_UNITS.map(|(unit, _)| unit)),
+        Kind::Duration(_) | Kind::Period(..) => quantity(&unit::DURATION_UNITS.map(|(unit, _)| unit)),
         Kind::Size(_) => quantity(&unit::SIZE_UNITS.map(|(unit, _)| unit)),
         Kind::Port => {
             json!({ "anyOf": [{ "const": "auto" }, { "type": "integer", "minimum": 1, "maximum": 65535 }] })

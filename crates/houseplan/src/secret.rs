@@ -75,8 +75,8 @@ pub(crate) fn is_secret_name(name: &str) -> bool {
         }
         found |= is(&SECRET_WORDS);
     }
-    // The shell's own variable for the working folder.
-    found && name != "PWD" && name != "OLDPWD"
+    // The shell's own variables for the working folder, and our key for what happens, not for what it is.
+    found && !matches!(name, "PWD" | "OLDPWD" | "on_new_credential")
 }
 
 /// `DB_PASSWORD` → DB PASSWORD, `redisPassword` → redis Password.
@@ -214,6 +214,7 @@ mod tests {
             "PWD",
             "COMPASS",
             "SECRET_NAME",
+            "on_new_credential",
             "PORT",
         ] {
             check(name, false);

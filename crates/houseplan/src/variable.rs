@@ -95,6 +95,11 @@ impl<'a> Scope<'a, '_> {
             return Err(Meaningless::NotNeeded);
         }
         let name = head.parse().map_err(|_| Meaningless::Reported)?;
+        if other.is_external() {
+            return Err(Meaningless::Absent(format!(
+                "`{head}` runs somewhere else; where is known when it has registered (`/api/discover`)"
+            )));
+        }
         if what == "address" {
             return Ok(Meaning::AtStart(Variable::AddressOf(name)));
         }
@@ -151,6 +156,10 @@ fn own_variable<'a>(
     head: &str,
     rest: Option<&str>,
 ) -> Result<Meaning<'a>, Meaningless> {
+    if service.is_external() && head != "service" {
+        let name = service.name.text;
+        return Err(Meaningless::Absent(format!("`{name}` runs somewhere else and is not started here")));
+    }
     let variable = match (head, rest) {
         ("port", None) => {
             if service.main_port().is_none() {

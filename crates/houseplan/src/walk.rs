@@ -58,6 +58,7 @@ impl<'t> Walker<'_, 't> {
             | Kind::Whole(..)
             | Kind::Cores
             | Kind::Duration(_)
+            | Kind::Period(..)
             | Kind::Size(_)
             | Kind::Port
             | Kind::Version
@@ -99,7 +100,12 @@ impl<'t> Walker<'_, 't> {
             return;
         }
         for key in shape.keys.iter().filter(|key| key.required) {
-            if !entries.iter().any(|entry| entry.key == key.name) {
+            // What is there under a word of another tool was reported with ours.
+            let is_it = |entry: &Entry<'_>| match shape::translation(shape, &entry.key) {
+                Some(Translation::Called(ours)) => ours == key.name,
+                Some(Translation::Instead(_)) | None => entry.key == key.name,
+            };
+            if !entries.iter().any(is_it) {
                 self.missing(key, shape, at, subject);
             }
         }
@@ -112,6 +118,8 @@ impl<'t> Walker<'_, 't> {
         if let Some(key) = shape.key(&entry.key) {
             let subject = match (&subject, key.name) {
                 (Subject::House, "gateway") => Subject::Gateway,
+                (Subject::House, "api") => Subject::Api,
+                (Subject::House, "alerts") => Subject::Alerts,
                 _ => subject,
             };
             return self.value(&entry.value, &key.kind, at, subject);
@@ -124,6 +132,8 @@ impl<'t> Walker<'_, 't> {
             (Entering::Service, _) => Subject::Service(at.text),
             (Entering::Credential, _) => Subject::Credential(at.text),
             (Entering::Stage, _) => Subject::Stage(at.text),
+            (Entering::Receiver, _) => Subject::Receiver(at.text),
+            (Entering::Maintenance, _) => Subject::Maintenance(at.text),
             (Entering::Host, _) => Subject::Host(at.text),
             (Entering::Path, Subject::Host(host)) if at.text.starts_with('/') => {
                 Subject::Route(host, at.text)
@@ -206,7 +216,9 @@ impl<'t> Walker<'_, 't> {
         let usable = |key: &&Key| !matches!(key.kind, Kind::Reserved(_) | Kind::Secret);
         let known = || shape.keys.iter().filter(usable).map(|key| key.name);
         let near = self.session.suggest.nearest(word, known());
-        let home = shape::all_shapes().into_iter().find(|other| other.key(word).is_some());
+        // What looks like a secret has to leave the plan and not to move within it.
+        let homes = if secret::is_secret_name(word) { Vec::new() } else { shape::all_shapes() };
+        let home = homes.into_iter().find(|other| other.key(word).is_some());
         match (near, home) {
             (Some(near), Some(home)) => {
                 format!("did you mean `{near}`? `{word}` is a key of {}", home.title)
@@ -223,6 +235,10 @@ impl<'t> Walker<'_, 't> {
         let example = match key.name {
             "haus" => "add the line `haus: 1`",
             "house" => "add a line such as `house: my-house`",
+            "at" => "add a time such as `at: \"02:00\"`",
+            "for" => "add a duration such as `for: 2h`",
+            "reason" => "add `reason: \"…\"`; whoever finds nothing told wants to know why",
+            "signal" => "add `signal: HUP`",
             _ => "add it",
         };
         let fault = Fault::new(Code::MissingKey, subject, at.span, message);

@@ -2,17 +2,17 @@
 //!
 //! Decides nothing: every `?` here is a fault that a check has reported.
 
+mod alerts;
+mod credential;
 mod route;
 mod service;
 
-use crate::draft::{CredentialDraft, Draft, Stage};
-use crate::path::within;
-use crate::shape::{parse_listen, parse_rotation};
+use crate::draft::{Draft, Stage};
+use crate::shape::parse_listen;
 use crate::variable::Scope;
-use haus_model::{Credential, CredentialSource, GatewaySettings, House};
-use std::collections::{BTreeMap, HashMap};
+use haus_model::{GatewaySettings, House};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 
 /// The house as one stage sees it.
 pub(crate) fn house(draft: &Draft<'_>, stage: &Stage<'_>) -> Option<House> {
@@ -36,8 +36,11 @@ pub(crate) fn house(draft: &Draft<'_>, stage: &Stage<'_>) -> Option<House> {
         gateway: gateway(stage)?,
         services,
         routes: by_host,
-        credentials: credentials(draft)?,
+        credentials: credential::build(draft)?,
         domain,
+        api: alerts::api(draft),
+        alerts: alerts::alerts(draft)?,
+        maintenance: draft.maintenance.iter().map(alerts::maintenance).collect::<Option<_>>()?,
     })
 }
 
@@ -54,50 +57,5 @@ fn gateway(stage: &Stage<'_>) -> Option<GatewaySettings> {
         retries: written.retries.unwrap_or(usual.retries),
         access_log: written.access_log.unwrap_or(usual.access_log),
         hold: written.hold.unwrap_or(usual.hold),
-    })
-}
-
-/// All credentials; the scope of one that gives none are the services that name it.
-fn credentials(draft: &Draft<'_>) -> Option<BTreeMap<haus_model::CredentialName, Credential>> {
-    let mut users: HashMap<&str, Vec<&str>> = HashMap::new();
-    for service in &draft.services {
-        for (_, credential) in &service.credentials {
-            users.entry(credential.text).or_default().push(service.name.text);
-        }
-    }
-    draft
-        .credentials
-        .iter()
-        .map(|written| {
-            let credential =
-                credential(draft, written, users.get(written.name.text).map_or(&[], Vec::as_slice))?;
-            Some((credential.name.clone(), credential))
-        })
-        .collect()
-}
-
-/// One credential. Its file is not opened: the value is nobody's business here.
-fn credential(draft: &Draft<'_>, written: &CredentialDraft<'_>, users: &[&str]) -> Option<Credential> {
-    let source = match (written.length, written.file) {
-        (Some(length), _) => CredentialSource::Generated { length },
-        (None, Some(file)) => {
-            let folder = &draft.folders[file.span.file as usize];
-            // A secret may well lie outside the plan's folder, so `..` stays as it is written.
-            let path = within(folder, file.text).unwrap_or_else(|| folder.join(file.text));
-            let path = if Path::new(file.text).is_absolute() { PathBuf::from(file.text) } else { path };
-            CredentialSource::File { path }
-        }
-        (None, None) => return None,
-    };
-    let scope = match &written.scope {
-        Some(scope) => scope.iter().map(|name| name.text.parse().ok()).collect::<Option<Vec<_>>>()?,
-        None => users.iter().map(|name| name.parse().ok()).collect::<Option<Vec<_>>>()?,
-    };
-    Some(Credential {
-        name: written.name.text.parse().ok()?,
-        source,
-        scope,
-        rotate_days: written.rotate.and_then(|rotate| parse_rotation(rotate.text)).flatten(),
-        reason: written.reason.map(|reason| reason.text.to_owned()),
     })
 }

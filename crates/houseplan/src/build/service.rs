@@ -58,6 +58,7 @@ pub(super) fn build(scope: Scope<'_, '_>, written: &ServiceDraft<'_>) -> Option<
             .iter()
             .map(|(file, name)| Some((file.text.to_owned(), name.text.parse().ok()?)))
             .collect::<Option<_>>()?,
+        new_credential: written.new_credential,
         health: match &written.health {
             Some(written) => Some(health(scope, written)?),
             None => None,

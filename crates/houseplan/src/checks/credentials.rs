@@ -1,4 +1,6 @@
 //! Credentials: each exists, is used, and only by those who may have it.
+//!
+//! Receivers of alerts use theirs without being in a scope: what they get never reaches a service.
 
 use crate::code::Code;
 use crate::draft::{CredentialDraft, Draft};
@@ -18,8 +20,9 @@ pub(super) fn check<'t>(session: &Session<'t>, draft: &Draft<'t>) {
         for (file, wanted) in &service.credentials {
             used.insert(wanted.text);
             let subject = Subject::Service(service.name.text);
+            file_name(session, subject, *file);
             let Some(credential) = by_name.get(wanted.text) else {
-                unknown(session, draft, subject, *file, *wanted);
+                unknown(session, draft, subject, file.text, *wanted);
                 continue;
             };
             let Some(scope) = &credential.scope else { continue };
@@ -36,20 +39,37 @@ pub(super) fn check<'t>(session: &Session<'t>, draft: &Draft<'t>) {
             }
         }
     }
+    used.extend(draft.alerts.receivers.iter().filter_map(|receiver| Some(receiver.credential()?.text)));
     for credential in &draft.credentials {
         one(session, draft, credential, used.contains(credential.name.text));
     }
 }
 
-/// An unknown name may be the secret itself, written where its name belongs; so it is shown only
-/// when it is nearly a name that exists, or can hardly be anything else than a name.
-fn unknown<'t>(
+/// Files that Hausmeister lays beside the credentials have names of their own.
+fn file_name<'t>(session: &Session<'t>, subject: Subject<'t>, file: Text<'t>) {
+    if file.text.starts_with("HAUS_") {
+        let message = "file names that begin with `HAUS_` are Hausmeister's own, such as `HAUS_ENROLMENT`";
+        let fault = Fault::new(Code::Name, subject, file.span, message);
+        session.report(fault.label("already has a meaning").remedy("choose another file name"));
+    }
+}
+
+/// Reports the credential of a receiver when there is none with this name.
+pub(super) fn known<'t>(
     session: &Session<'t>,
     draft: &Draft<'t>,
     subject: Subject<'t>,
-    file: Text<'t>,
+    key: &str,
     wanted: Text<'t>,
 ) {
+    if !draft.credentials.iter().any(|credential| credential.name.text == wanted.text) {
+        unknown(session, draft, subject, key, wanted);
+    }
+}
+
+/// An unknown name may be the secret itself, written where its name belongs; so it is shown only
+/// when it is nearly a name that exists, or can hardly be anything else than a name.
+fn unknown<'t>(session: &Session<'t>, draft: &Draft<'t>, subject: Subject<'t>, key: &str, wanted: Text<'t>) {
     let names = draft.credentials.iter().map(|credential| credential.name.text);
     let fault = match session.suggest.nearest(wanted.text, names) {
         Some(near) => {
@@ -64,7 +84,7 @@ fn unknown<'t>(
         }
         None => {
             session.hide(wanted.span);
-            let message = format!("`{}` names a credential that does not exist", file.text);
+            let message = format!("`{key}` names a credential that does not exist");
             Fault::new(Code::CredentialUnknown, subject, wanted.span, message).remedy(
                 "add its name under the plan's `credentials`; if this is the secret itself, remove it and change it",
             )
@@ -84,10 +104,10 @@ fn one<'t>(session: &Session<'t>, draft: &Draft<'t>, credential: &CredentialDraf
     let name = credential.name;
     let subject = Subject::Credential(name.text);
     if !used {
-        let message = format!("no service uses the credential `{}`", name.text);
+        let message = format!("no service and no receiver uses the credential `{}`", name.text);
         let fault = Fault::new(Code::CredentialUnused, subject, name.span, message);
         session.report(fault.label("unused").remedy(format!(
-            "name it under a service's `credentials: {{ NAME: {} }}`, or remove it",
+            "name it under a service's `credentials: {{ NAME: {} }}` or in a receiver of `alerts`, or remove it",
             name.text
         )));
     }

@@ -4,12 +4,14 @@
 
 mod accept;
 mod account;
+mod alerts;
 mod credentials;
 mod data;
 mod environment;
 mod exposure;
 mod needs;
 mod ports;
+mod rotation;
 mod routes;
 mod secrets;
 mod services;
@@ -27,6 +29,8 @@ pub(crate) fn check<'t>(session: &Session<'t>, draft: &Draft<'t>) {
     services::check(session, draft);
     needs::check(session, draft);
     credentials::check(session, draft);
+    rotation::check(session, draft);
+    alerts::check(session, draft);
     secrets::check(session, draft);
     exposure::check(session, draft);
     account::check(session, draft);

@@ -94,6 +94,18 @@ fn target<'t>(session: &Session<'t>, draft: &Draft<'t>, host: &HostDraft<'t>, ro
     if service.is_coordinator() || service.ports_unclear {
         return;
     }
+    if service.is_external() {
+        let Some(port) = port else { return };
+        let message =
+            format!("`{name}` runs somewhere else: its instances register one port each, without a name");
+        let fault = Fault::new(Code::RoutePort, subject, to.span, message);
+        return session.report(
+            fault
+                .label(format!("no port `{port}`"))
+                .related(service.name.span, "the service")
+                .remedy(format!("write `{name}`")),
+        );
+    }
     let problem = match port {
         Some(port) if service.port(port).is_none() => format!("`{name}` has no port `{port}`"),
         None if service.ports.is_empty() => format!("`{name}` has no ports"),

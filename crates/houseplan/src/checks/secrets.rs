@@ -1,16 +1,21 @@
 //! Secrets that stand in the plan. No message ever repeats one, and excerpts hide them.
 
 use crate::code::Code;
-use crate::draft::{Argument, Draft};
+use crate::draft::{Argument, Draft, RoadDraft};
 use crate::fault::{Fault, Session, Subject};
 use crate::secret::{is_literal, is_secret_name, secrets_of_line, url_password, user_password};
 use crate::source::Span;
 use crate::tree::{Node, Text, Value};
 
-/// Every place where a value can be written: variables, environment, configuration, commands.
+/// Every place where a value can be written: variables, receivers, environment, configuration, commands.
 pub(super) fn check<'t>(session: &Session<'t>, draft: &Draft<'t>) {
     for (name, value) in draft.vars.iter().chain(draft.stages.iter().flat_map(|stage| &stage.vars)) {
         pair(session, Subject::House, *name, *value, "a variable", RemoveIt);
+    }
+    for receiver in &draft.alerts.receivers {
+        if let Some(RoadDraft::Webhook { url: address, .. }) = &receiver.road {
+            url(session, Subject::Receiver(receiver.name.text), *address);
+        }
     }
     for service in &draft.services {
         let subject = Subject::Service(service.name.text);

@@ -36,6 +36,8 @@ pub(super) fn check<'t>(session: &Session<'t>, draft: &Draft<'t>) {
                 None => coordinator = Some(service),
             }
             coordinator_port(session, service);
+        } else if service.is_external() {
+            registry(session, draft, service);
         } else {
             presence(session, service);
         }
@@ -62,6 +64,20 @@ fn coordinator_port<'t>(session: &Session<'t>, service: &ServiceDraft<'t>) {
     let message = "`as: coordinator` needs the port `http` with a number";
     let fault = Fault::new(Code::Together, subject(service), span, message);
     session.report(fault.label("where does the API listen?").remedy("add `ports: { http: 8000 }`"));
+}
+
+/// Whoever registers from outside needs an API that can be reached; the socket is for this machine alone.
+fn registry<'t>(session: &Session<'t>, draft: &Draft<'t>, service: &ServiceDraft<'t>) {
+    if draft.services.iter().any(ServiceDraft::is_coordinator) {
+        return;
+    }
+    let message = "its instances register themselves, and the house has no API with a port";
+    let fault = Fault::new(Code::NoRegistry, subject(service), service.name.span, message);
+    session.report(
+        fault
+            .label("registers where?")
+            .remedy("add a service `house-api: { as: coordinator, ports: { http: 8000 } }`"),
+    );
 }
 
 /// Keys whose absence matters.

@@ -3,14 +3,20 @@
 //! Owns the merging of files. Nothing is filled in and nothing is judged here; what the walk has
 //! already reported is simply absent.
 
+mod alerts;
 mod command;
+mod credential;
 mod service;
 mod stage;
 mod top;
 
+use crate::shape::{is_loopback, parse_rotation};
 use crate::source::Span;
 use crate::tree::{Node, Text};
-use haus_model::service::{Limits, PortNumber, Recover, Restart, Rollout, RunsAs, Stop};
+use haus_model::CredentialKind;
+use haus_model::alert::{AlertLevel, MailTls, Weekday};
+use haus_model::house::Anonymous;
+use haus_model::service::{Limits, NewCredential, PortNumber, Recover, Restart, Rollout, RunsAs, Stop};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,6 +24,9 @@ use std::time::Duration;
 pub(crate) use command::{Argument, Command};
 pub(crate) use stage::Stage;
 pub(crate) use top::decode;
+
+/// Long enough for a rolling restart of everything that reads the credential.
+const OVERLAP_USUAL: Duration = Duration::from_secs(600);
 
 /// Everything in all files of a plan.
 #[derive(Default)]
@@ -36,6 +45,9 @@ pub(crate) struct Draft<'t> {
     homes: HashMap<(&'static str, &'t str), Span>,
     pub(crate) routes: Vec<HostDraft<'t>>,
     pub(crate) credentials: Vec<CredentialDraft<'t>>,
+    pub(crate) api: ApiDraft,
+    pub(crate) alerts: AlertsDraft<'t>,
+    pub(crate) maintenance: Vec<MaintenanceDraft<'t>>,
     pub(crate) accept: Vec<Acceptance<'t>>,
     /// The folder of each file, relative to the plan's folder.
     pub(crate) folders: Vec<PathBuf>,
@@ -77,6 +89,7 @@ pub(crate) struct ServiceDraft<'t> {
     pub(crate) config: Option<&'t Node<'t>>,
     pub(crate) env: Vec<(Text<'t>, Text<'t>)>,
     pub(crate) credentials: Vec<(Text<'t>, Text<'t>)>,
+    pub(crate) new_credential: NewCredential,
     pub(crate) health: Option<HealthDraft<'t>>,
     pub(crate) has_health: bool,
     pub(crate) needs: Vec<Text<'t>>,
@@ -150,8 +163,87 @@ pub(crate) struct CredentialDraft<'t> {
     pub(crate) name: Text<'t>,
     pub(crate) length: Option<u32>,
     pub(crate) file: Option<Text<'t>>,
+    pub(crate) given: bool,
+    pub(crate) kind: CredentialKind,
     pub(crate) scope: Option<Vec<Text<'t>>>,
     pub(crate) rotate: Option<Text<'t>>,
+    pub(crate) overlap: Option<(Duration, Span)>,
+    pub(crate) ttl: Option<(Duration, Span)>,
+    pub(crate) rotator: Option<RotatorDraft<'t>>,
+    pub(crate) reason: Option<Text<'t>>,
+}
+
+/// Who is told the new value of a credential.
+#[derive(Clone, Copy)]
+pub(crate) struct RotatorDraft<'t> {
+    pub(crate) service: Text<'t>,
+    pub(crate) server: ServerDraft<'t>,
+}
+
+/// What kind of server it is, and whose password.
+#[derive(Clone, Copy)]
+pub(crate) enum ServerDraft<'t> {
+    Postgres { role: Option<Text<'t>>, database: Option<Text<'t>> },
+    Redis { user: Option<Text<'t>> },
+}
+
+/// Settings of the API that were written.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct ApiDraft {
+    pub(crate) anonymous: Option<Anonymous>,
+    pub(crate) heartbeat: Option<Duration>,
+    /// Days; the inner none is `forever`.
+    pub(crate) trail_days: Option<Option<u32>>,
+    pub(crate) history: Option<Duration>,
+}
+
+/// Alerts as written.
+#[derive(Default)]
+pub(crate) struct AlertsDraft<'t> {
+    pub(crate) key: Option<Span>,
+    pub(crate) after: Option<Duration>,
+    /// The inner none is `never`.
+    pub(crate) repeat: Option<Option<Duration>>,
+    pub(crate) receivers: Vec<ReceiverDraft<'t>>,
+}
+
+pub(crate) struct ReceiverDraft<'t> {
+    pub(crate) name: Text<'t>,
+    pub(crate) road: Option<RoadDraft<'t>>,
+    pub(crate) level: AlertLevel,
+    pub(crate) services: Vec<Text<'t>>,
+}
+
+/// How a receiver is reached.
+pub(crate) enum RoadDraft<'t> {
+    Webhook {
+        url: Text<'t>,
+        secret: Option<Text<'t>>,
+    },
+    Mail {
+        key: Span,
+        to: Vec<Text<'t>>,
+        server: Option<Text<'t>>,
+        tls: Option<MailTls>,
+        sender: Option<Text<'t>>,
+        user: Option<Text<'t>>,
+        password: Option<Text<'t>>,
+    },
+    Mqtt {
+        server: Text<'t>,
+        topic: Option<Text<'t>>,
+        user: Option<Text<'t>>,
+        password: Option<Text<'t>>,
+    },
+}
+
+pub(crate) struct MaintenanceDraft<'t> {
+    pub(crate) name: Text<'t>,
+    pub(crate) days: Vec<Weekday>,
+    pub(crate) at_minute: Option<u16>,
+    pub(crate) lasts: Option<Duration>,
+    pub(crate) lasts_span: Option<Span>,
+    pub(crate) services: Vec<Text<'t>>,
     pub(crate) reason: Option<Text<'t>>,
 }
 
@@ -160,6 +252,48 @@ pub(crate) struct CredentialDraft<'t> {
 pub(crate) struct Acceptance<'t> {
     pub(crate) code: Text<'t>,
     pub(crate) reason: Text<'t>,
+}
+
+impl<'t> CredentialDraft<'t> {
+    /// Days between rotations; none for `never`, nothing written, or nothing understood.
+    pub(crate) fn rotate_days(&self) -> Option<u32> {
+        parse_rotation(self.rotate?.text)?
+    }
+
+    /// How long both values are valid. A PostgreSQL role has one password, so there it is no time at all.
+    pub(crate) fn overlap(&self) -> Duration {
+        let one_password =
+            matches!(self.rotator, Some(RotatorDraft { server: ServerDraft::Postgres { .. }, .. }));
+        let usual = if one_password { Duration::ZERO } else { OVERLAP_USUAL };
+        self.overlap.map_or(usual, |(overlap, _)| overlap)
+    }
+}
+
+impl<'t> ReceiverDraft<'t> {
+    /// The key that names its credential.
+    pub(crate) fn credential_key(&self) -> &'static str {
+        match self.road {
+            Some(RoadDraft::Webhook { .. }) | None => "secret",
+            Some(RoadDraft::Mail { .. } | RoadDraft::Mqtt { .. }) => "password",
+        }
+    }
+
+    /// The credential that it is reached with.
+    pub(crate) fn credential(&self) -> Option<Text<'t>> {
+        match self.road.as_ref()? {
+            RoadDraft::Webhook { secret, .. } => *secret,
+            RoadDraft::Mail { password, .. } | RoadDraft::Mqtt { password, .. } => *password,
+        }
+    }
+}
+
+/// The mail server of a receiver that names none: a relay on this machine.
+pub(crate) const MAIL_SERVER_USUAL: (&str, u16) = ("127.0.0.1", 25);
+
+/// The protection of a connection to a mail server: what is written, else whatever is safe there.
+pub(crate) fn mail_tls(written: Option<MailTls>, host: &str) -> MailTls {
+    let usual = if is_loopback(host) { MailTls::None } else { MailTls::Starttls };
+    written.unwrap_or(usual)
 }
 
 impl<'t> Draft<'t> {
@@ -185,6 +319,11 @@ impl<'t> ServiceDraft<'t> {
 
     pub(crate) fn is_coordinator(&self) -> bool {
         self.runs_as == RunsAs::Coordinator
+    }
+
+    /// Whether it runs somewhere else and registers itself.
+    pub(crate) fn is_external(&self) -> bool {
+        self.runs_as == RunsAs::External
     }
 
     /// Every command that is run for it, in order.

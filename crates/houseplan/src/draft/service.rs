@@ -8,7 +8,9 @@ use crate::fault::{Fault, Session, Subject};
 use crate::shape::service_key;
 use crate::tree::{Entry, Node, ScalarKind, Text, Value};
 use crate::walk::parse_cores;
-use haus_model::service::{Limits, PortNumber, Recover, Rollout, RunsAs, Stop, StopSignal};
+use haus_model::service::{
+    Limits, NewCredential, PortNumber, Recover, ReloadSignal, Rollout, RunsAs, Stop, StopSignal,
+};
 use haus_model::unit;
 use std::time::Duration;
 
@@ -36,6 +38,7 @@ pub(super) fn decode<'t>(session: &Session<'t>, name: Text<'t>, node: &'t Node<'
                 "config",
                 "env",
                 "credentials",
+                "on_new_credential",
                 "instances",
                 "limits",
                 "rollout",
@@ -46,7 +49,12 @@ pub(super) fn decode<'t>(session: &Session<'t>, name: Text<'t>, node: &'t Node<'
                 misplaced(session, entry, "as: process", subject);
             }
         }
-        RunsAs::Process => {}
+        RunsAs::External => node.entries().iter().for_each(|entry| started_here(session, entry, subject)),
+        RunsAs::Process => {
+            if let (Some(entry), true) = (node.get("on_new_credential"), node.get("credentials").is_none()) {
+                misplaced(session, entry, "credentials", subject);
+            }
+        }
     }
     service.has_run |= node.get("run").is_some() || !matches!(node.value, Value::Map(_));
     service
@@ -71,6 +79,7 @@ fn empty(name: Text<'_>) -> ServiceDraft<'_> {
         config: None,
         env: Vec::new(),
         credentials: Vec::new(),
+        new_credential: NewCredential::default(),
         health: None,
         has_health: false,
         needs: Vec::new(),
@@ -91,9 +100,7 @@ fn key<'t>(session: &Session<'t>, service: &mut ServiceDraft<'t>, entry: &'t Ent
     match entry.key.as_ref() {
         "about" => service.about = node.text(),
         "run" => service.run = command(node),
-        "as" if node.text().is_some_and(|word| word.text == "coordinator") => {
-            service.runs_as = RunsAs::Coordinator;
-        }
+        "as" => service.runs_as = runs_as(node),
         "user" => service.user = node.text(),
         "in" => service.folder = node.text(),
         "prepare" => service.prepare = node.items().iter().filter_map(command).collect(),
@@ -110,6 +117,7 @@ fn key<'t>(session: &Session<'t>, service: &mut ServiceDraft<'t>, entry: &'t Ent
         "config" => service.config = Some(node),
         "env" => service.env = pairs(node).collect(),
         "credentials" => service.credentials = pairs(node).collect(),
+        "on_new_credential" => service.new_credential = new_credential(node),
         "health" => {
             service.has_health = true;
             service.health = health(session, entry, Subject::Service(service.name.text));
@@ -138,6 +146,47 @@ fn key<'t>(session: &Session<'t>, service: &mut ServiceDraft<'t>, entry: &'t Ent
             Some("limits") => service.limits = Some(Limits::default()),
             Some(_) | None => {}
         },
+    }
+}
+
+/// In which form it runs; what is no word was reported by the walk.
+fn runs_as(node: &Node<'_>) -> RunsAs {
+    match node.text().map(|word| word.text) {
+        Some("coordinator") => RunsAs::Coordinator,
+        Some("external") => RunsAs::External,
+        Some(_) | None => RunsAs::Process,
+    }
+}
+
+/// Reports a key that speaks about a process of ours in a service that runs somewhere else.
+fn started_here<'t>(session: &Session<'t>, entry: &'t Entry<'t>, subject: Subject<'t>) {
+    let reason = match entry.key.as_ref() {
+        "run" | "prepare" | "user" | "in" | "instances" | "limits" | "rollout" | "recover" | "stop" => {
+            "it is started by somebody else"
+        }
+        "ports" | "address" => "its instances say where they listen when they register",
+        "env" | "data" => "it is started by somebody else; settings for it belong under `config`",
+        "health" => "its instances report over the API, and silence counts as offline",
+        "on_new_credential" => "its instances ask the API for their credentials",
+        _ => return,
+    };
+    let message = format!("`{}` means nothing in a service that is external: {reason}", entry.key);
+    let fault = Fault::new(Code::Together, subject, entry.key_span, message);
+    session.report(fault.label("has no effect here").remedy("remove it, or remove `as: external`"));
+}
+
+/// One word, or the signal.
+fn new_credential(node: &Node<'_>) -> NewCredential {
+    let signal = text(node, "signal").and_then(|word| match word.text {
+        "HUP" => Some(ReloadSignal::Hup),
+        "USR1" => Some(ReloadSignal::Usr1),
+        "USR2" => Some(ReloadSignal::Usr2),
+        _ => None,
+    });
+    match (signal, node.text().map(|word| word.text)) {
+        (Some(signal), _) => NewCredential::Signal(signal),
+        (None, Some("reread")) => NewCredential::Reread,
+        (None, _) => NewCredential::Restart,
     }
 }
 

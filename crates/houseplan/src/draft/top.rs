@@ -1,7 +1,8 @@
 //! Trees of all files to one draft: what stands at the top of a file.
 
 use super::{
-    Acceptance, CredentialDraft, Draft, GatewayDraft, HostDraft, RouteDraft, StageDraft, TargetDraft, service,
+    Acceptance, Draft, GatewayDraft, HostDraft, RouteDraft, StageDraft, TargetDraft, alerts, credential,
+    service,
 };
 use crate::code::Code;
 use crate::fault::{Fault, Session, Subject};
@@ -73,7 +74,17 @@ fn top_key<'t>(session: &Session<'t>, draft: &mut Draft<'t>, entry: &'t Entry<'t
             for entry in node.entries() {
                 let name = entry.key_text();
                 if claim(session, draft, "credentials", name, Subject::Credential(name.text)) {
-                    draft.credentials.push(credential(name, &entry.value));
+                    draft.credentials.push(credential::decode(session, name, &entry.value));
+                }
+            }
+        }
+        "api" => alerts::api(session, draft, node),
+        "alerts" => alerts::alerts(session, draft, entry),
+        "maintenance" => {
+            for entry in node.entries() {
+                let name = entry.key_text();
+                if claim(session, draft, "maintenance", name, Subject::Maintenance(name.text)) {
+                    draft.maintenance.push(alerts::maintenance(session, name, &entry.value));
                 }
             }
         }
@@ -83,7 +94,7 @@ fn top_key<'t>(session: &Session<'t>, draft: &mut Draft<'t>, entry: &'t Entry<'t
 }
 
 /// Whether this is the first time that something with this name is said.
-fn claim<'t>(
+pub(super) fn claim<'t>(
     session: &Session<'t>,
     draft: &mut Draft<'t>,
     family: &'static str,
@@ -220,18 +231,6 @@ pub(super) fn misplaced<'t>(session: &Session<'t>, entry: &'t Entry<'t>, needed:
     let message = format!("`{}` means something only together with `{needed}`", entry.key);
     let fault = Fault::new(Code::Together, subject, entry.key_span, message);
     session.report(fault.label("has no effect here").remedy(format!("remove it, or use `{needed}`")));
-}
-
-/// A credential as written.
-fn credential<'t>(name: Text<'t>, node: &'t Node<'t>) -> CredentialDraft<'t> {
-    CredentialDraft {
-        name,
-        length: whole(node, "length"),
-        file: text(node, "file"),
-        scope: node.get("scope").map(|entry| entry.value.items().iter().filter_map(Node::text).collect()),
-        rotate: text(node, "rotate"),
-        reason: text(node, "reason"),
-    }
 }
 
 /// Codes with their reasons.

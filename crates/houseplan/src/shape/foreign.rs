@@ -43,6 +43,9 @@ static PLAN: Words = &[
     ("environments", Called("stages")),
     ("profiles", Called("stages")),
     ("description", Called("title")),
+    ("notifications", Called("alerts")),
+    ("alerting", Called("alerts")),
+    ("downtime", Called("maintenance")),
     ("run", BELOW_SERVICES),
     ("command", BELOW_SERVICES),
     ("image", CONTAINERS),
@@ -186,6 +189,53 @@ static ROUTE: Words = &[
     ("client_max_body_size", Called("max_body")),
 ];
 
+static CREDENTIAL: Words = &[
+    ("generate", Called("length")),
+    ("size", Called("length")),
+    ("path", Called("file")),
+    ("kind", Called("type")),
+    ("services", Called("scope")),
+    ("rotation", Called("rotate")),
+    ("expires", Called("ttl")),
+    ("max_age", Called("ttl")),
+    ("lifetime", Called("ttl")),
+    ("grace", Called("overlap")),
+    ("grace_period", Called("overlap")),
+];
+
+static ALERTS: Words = &[
+    ("receivers", Called("to")),
+    ("contacts", Called("to")),
+    ("for", Called("after")),
+    ("group_wait", Called("after")),
+    ("repeat_interval", Called("repeat")),
+];
+
+static RECEIVER: Words = &[
+    ("url", Called("webhook")),
+    ("webhook_url", Called("webhook")),
+    ("email", Called("mail")),
+    ("to", Called("mail")),
+    ("from", Instead("the sender of a mail is `sender`; from which level on it is told is `level`")),
+    ("severity", Called("level")),
+    ("smarthost", Called("server")),
+    ("smtp", Called("server")),
+    ("broker", Called("mqtt")),
+    ("starttls", Instead("write `tls: starttls`")),
+    ("username", Called("user")),
+];
+
+static WINDOW: Words = &[
+    ("start", Called("at")),
+    ("time", Called("at")),
+    ("duration", Called("for")),
+    ("weekdays", Called("days")),
+    ("why", Called("reason")),
+    ("description", Called("reason")),
+    ("comment", Called("reason")),
+    ("cron", Instead("write `days`, `at` and `for`")),
+];
+
 /// The foreign words of a shape.
 fn words(shape: &str) -> Words {
     match shape {
@@ -196,6 +246,10 @@ fn words(shape: &str) -> Words {
         "recover" => RECOVER,
         "stop" => STOP,
         "route" => ROUTE,
+        "credential" => CREDENTIAL,
+        "alerts" => ALERTS,
+        "receiver" => RECEIVER,
+        "window" => WINDOW,
         _ => &[],
     }
 }
@@ -239,7 +293,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(with_words, 8);
+        assert_eq!(with_words, 12);
     }
 
     #[test]

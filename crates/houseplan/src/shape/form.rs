@@ -1,5 +1,8 @@
 //! Forms of texts: names, paths, addresses. Each has one check and one pattern for the JSON Schema.
 
+use super::contact::{
+    is_login, is_mail, is_topic, parse_keep, parse_repeat, parse_server, parse_time, parse_web_url,
+};
 use haus_model::id::check_name;
 use std::net::IpAddr;
 
@@ -57,6 +60,22 @@ pub(crate) enum Form {
     Code,
     /// `never` or a number of days.
     Rotation,
+    /// `never` or a duration.
+    Repeat,
+    /// `forever`, days or years.
+    Keep,
+    /// `HH:MM`.
+    TimeOfDay,
+    /// An `http://` or `https://` address.
+    WebUrl,
+    /// `HOST:PORT` of a server.
+    Server,
+    /// A mail address.
+    Mail,
+    /// A topic of MQTT without wildcards.
+    Topic,
+    /// The name of a role, a database or a user of a server.
+    Login,
 }
 
 /// The built-in variables, in the order in which the documentation lists them.
@@ -98,7 +117,15 @@ impl Form {
             | Form::Header
             | Form::HeaderValue
             | Form::Code
-            | Form::Rotation => Fill::No,
+            | Form::Rotation
+            | Form::Repeat
+            | Form::Keep
+            | Form::TimeOfDay
+            | Form::WebUrl
+            | Form::Server
+            | Form::Mail
+            | Form::Topic
+            | Form::Login => Fill::No,
         }
     }
 
@@ -130,6 +157,22 @@ impl Form {
             Form::HeaderValue => (is_header_value(text), "one line of text without control characters"),
             Form::Code => (is_code(text), "a code, such as `HP0105`"),
             Form::Rotation => (parse_rotation(text).is_some(), "`never` or a number of days, such as `90d`"),
+            Form::Repeat => {
+                (parse_repeat(text).is_some(), "`never` or a duration of at least `1m`, such as `4h`")
+            }
+            Form::Keep => (parse_keep(text).is_some(), "`forever`, or days or years such as `90d` or `2y`"),
+            Form::TimeOfDay => (parse_time(text).is_some(), "a time of day from `00:00` to `23:59`"),
+            Form::WebUrl => {
+                (parse_web_url(text).is_some(), "an address such as `https://hooks.example/house`")
+            }
+            Form::Server => {
+                (parse_server(text).is_some(), "HOST:PORT, such as `mail.example:587` or `[::1]:25`")
+            }
+            Form::Mail => (is_mail(text), "a mail address alone, such as `someone@house.example`"),
+            Form::Topic => {
+                (is_topic(text), "a topic without `+`, `#` and empty levels, such as `haus/alerts`")
+            }
+            Form::Login => (is_login(text), "a name of at most 255 bytes without control characters"),
         };
         if good { Ok(()) } else { Err(rule) }
     }
@@ -152,6 +195,14 @@ impl Form {
             Form::Header => Some("^[A-Za-z0-9-]+$"),
             Form::Code => Some("^HP[0-9]{4}$"),
             Form::Rotation => Some("^(never|[1-9][0-9]*d)$"),
+            Form::Repeat => Some("^(never|[0-9]+(ms|s|m|h|d))$"),
+            Form::Keep => Some("^(forever|[1-9][0-9]*[dy])$"),
+            Form::TimeOfDay => Some("^[0-9][0-9]:[0-9][0-9]$"),
+            Form::WebUrl => Some("^https?://[^/]"),
+            Form::Server => Some("^[^\\s/@]+:[0-9]+$"),
+            Form::Mail => Some("^[^\\s@]+@[^\\s@]+$"),
+            Form::Topic => Some("^[^+#\\u0000]+$"),
+            Form::Login => Some("^[^\\u0000-\\u001f]+$"),
         }
     }
 }

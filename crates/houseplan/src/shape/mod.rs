@@ -3,11 +3,15 @@
 //! The one home of these facts: the walker checks against these tables and the JSON Schema is made
 //! from them. Knows no YAML and no meaning beyond a single value.
 
+mod alerts;
+mod contact;
+mod credential;
 mod foreign;
 mod form;
 mod plan;
 mod service;
 
+pub(crate) use contact::{is_loopback, parse_keep, parse_repeat, parse_server, parse_time, parse_web_url};
 pub(crate) use foreign::{Translation, service_key, translation};
 pub(crate) use form::{
     Fill, Form, builtin_variables, is_host_name, parse_address, parse_listen, parse_rotation,
@@ -27,6 +31,8 @@ pub(crate) enum Kind {
     Cores,
     /// `30s`; not shorter than so many milliseconds.
     Duration(u64),
+    /// `400d`; not shorter and not longer than so many milliseconds.
+    Period(u64, u64),
     /// `10MiB`; not smaller than so many bytes.
     Size(u64),
     /// `auto` or a port number.
@@ -81,6 +87,8 @@ pub(crate) enum Entering {
     Stage,
     Host,
     Path,
+    Receiver,
+    Maintenance,
 }
 
 /// Keys that are names of the user's own.
@@ -130,6 +138,7 @@ pub(crate) fn all_shapes() -> Vec<&'static Shape> {
             | Kind::Whole(..)
             | Kind::Cores
             | Kind::Duration(_)
+            | Kind::Period(..)
             | Kind::Size(_)
             | Kind::Port
             | Kind::Version

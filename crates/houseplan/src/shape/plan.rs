@@ -1,7 +1,9 @@
-//! Keys of the plan itself: stages, gateway, routes, credentials.
+//! Keys of the plan itself: stages, gateway, routes, the API.
 
+use super::alerts::{ALERTS, MAINTENANCE};
+use super::credential::CREDENTIALS;
 use super::service::SERVICE;
-use super::{Entering, Form, Key, Kind, Others, Shape, key, names, required, reserved, shape};
+use super::{Entering, Form, Key, Kind, Others, Shape, Word, key, names, required, reserved, shape, word};
 
 macro_rules! plan_keys {
     ($($front:expr),*) => {
@@ -16,6 +18,9 @@ macro_rules! plan_keys {
             key("services", Kind::Map(&SERVICES), "What runs, by name."),
             key("routes", Kind::Map(&ROUTES), "Which host and path leads where."),
             key("credentials", Kind::Map(&CREDENTIALS), "Secrets by name. The plan never holds a value."),
+            key("api", Kind::Map(&API), "How Hausmeister's own API behaves."),
+            key("alerts", Kind::Map(&ALERTS), "Who is told when something goes wrong, and when."),
+            key("maintenance", Kind::Map(&MAINTENANCE), "Times by name that come back and in which nobody is told."),
             key("accept", Kind::Map(&ACCEPT), "Findings that are accepted for the whole house: code and reason."),
             reserved("hosts", "0.3", "Machines that are reached over SSH."),
             reserved("groups", "0.3", "Groups of hosts."),
@@ -26,7 +31,6 @@ macro_rules! plan_keys {
             reserved("databases", "0.5", "Databases, roles and replicas."),
             reserved("checks", "0.6", "Check-lists with owner and due date."),
             reserved("documents", "0.6", "Documents made from the plan."),
-            reserved("alerts", "0.6", "Who is told what."),
             reserved("backups", "0.7", "Schedules, retention and rehearsals."),
             reserved("guests", "0.8", "Containers and virtual machines on a host."),
             reserved("dns", "0.8", "Zones and names."),
@@ -143,27 +147,40 @@ static ROUTE: Shape = Shape {
 static HEADERS: Shape =
     names("headers", "the headers", Form::Header, Kind::Text(Form::HeaderValue), Entering::Same);
 
-static CREDENTIALS: Shape =
-    names("credentials", "the credentials", Form::Name, Kind::Map(&CREDENTIAL), Entering::Credential);
+static ANONYMOUS: &[Word] = &[
+    word("registry", "Names, addresses and health of services; the default."),
+    word("none", "Only `/health` and `/ready`."),
+];
 
-static CREDENTIAL: Shape = Shape {
-    name: "credential",
-    title: "a credential",
-    keys: &[
-        key("length", Kind::Whole(16, 1024), "Made at first start with this many characters."),
-        key("file", Kind::Text(Form::FilePath), "Read from this file, which the user keeps."),
+/// Shorter and a house of a thousand instances does nothing but report.
+const HEARTBEAT_LEAST_MS: u64 = 1_000;
+/// Longer and an instance that died is found after everybody else noticed.
+const HEARTBEAT_MOST_MS: u64 = 3_600_000;
+
+const DAY_MS: u64 = 86_400_000;
+
+static API: Shape = shape(
+    "api",
+    "the API",
+    &[
+        key("anonymous", Kind::Word(ANONYMOUS), "What may be read without a token."),
         key(
-            "scope",
-            Kind::List(&Kind::Text(Form::Reference)),
-            "The services that may have it; those that name it when absent.",
+            "heartbeat",
+            Kind::Period(HEARTBEAT_LEAST_MS, HEARTBEAT_MOST_MS),
+            "How often an instance that registered itself reports. `30s` when absent.",
         ),
-        key("rotate", Kind::Text(Form::Rotation), "`never`, or a number of days such as `90d`."),
-        key("reason", Kind::Text(Form::Line), "Why it is as it is."),
-        key("value", Kind::Secret, "Never: a plan holds no secret."),
+        key(
+            "keep_trail",
+            Kind::Text(Form::Keep),
+            "How long the audit trail is kept: `forever`, days or years. `forever` when absent.",
+        ),
+        key(
+            "keep_history",
+            Kind::Period(DAY_MS, 36_500 * DAY_MS),
+            "How long the history of health is kept, in whole days. `30d` when absent.",
+        ),
     ],
-    others: None,
-    one_of: &["length", "file"],
-};
+);
 
 pub(super) static ACCEPT: Shape =
     names("accept", "the accepted findings", Form::Code, Kind::Text(Form::Line), Entering::Same);

@@ -1,11 +1,13 @@
 //! Keys of a service: what runs, with what, and how it is looked after.
 
+use super::credential::{NEW_CREDENTIAL, NEW_CREDENTIAL_WORDS};
 use super::plan::ACCEPT;
 use super::{Entering, Form, Kind, Shape, Word, key, later, names, reserved, shape, word};
 
 static RUNS_AS: &[Word] = &[
     word("process", "A child process of the supervisor; the default."),
     word("coordinator", "This entry is Hausmeister's own API."),
+    word("external", "It runs somewhere else; its instances register themselves over the API."),
     later("systemd", "0.3", "A systemd unit on a host."),
     later("compose", "0.3", "A compose project."),
     later("container", "0.3", "A container."),
@@ -71,6 +73,11 @@ pub(super) static SERVICE: Shape = shape(
         ),
         key("env", Kind::Map(&ENV), "Environment variables."),
         key("credentials", Kind::Map(&FILES), "File name of each credential, and the credential."),
+        key(
+            "on_new_credential",
+            Kind::Either(&Kind::Word(NEW_CREDENTIAL_WORDS), &Kind::Map(&NEW_CREDENTIAL)),
+            "What happens when one of its credentials has a new value: `restart`, `reread` or `{ signal: HUP }`.",
+        ),
         key("health", Kind::Map(&HEALTH), "How its health is told."),
         key(
             "needs",

@@ -7,7 +7,7 @@ use haus_model::unit::{self, UnitError};
 use std::time::Duration;
 
 /// Longest duration that a plan may name; longer is a slip.
-const DURATION_MAX: Duration = Duration::from_secs(366 * 86_400);
+pub(super) const DURATION_MAX: Duration = Duration::from_secs(366 * 86_400);
 
 /// A family of quantities.
 struct Family {
@@ -55,13 +55,12 @@ pub(super) fn version(site: Site<'_, '_>, value: Text<'_>) {
     }
 }
 
-/// A duration that is neither too short to be carried out nor longer than a year.
-pub(super) fn duration(site: Site<'_, '_>, value: Text<'_>, least_ms: u64) {
-    let least = Duration::from_millis(least_ms);
+/// A duration that is neither too short to be carried out nor longer than what can be meant.
+pub(super) fn duration(site: Site<'_, '_>, value: Text<'_>, least: Duration, most: Duration) {
     match unit::parse_duration(value.text) {
         Err(error) => wrong_unit(site, value, &error, &DURATIONS),
-        Ok(duration) if duration < least || duration > DURATION_MAX => {
-            let (least, most) = (unit::format_duration(least), unit::format_duration(DURATION_MAX));
+        Ok(duration) if duration < least || duration > most => {
+            let (least, most) = (unit::format_duration(least), unit::format_duration(most));
             let message = format!("`{}` must be between {least} and {most}", site.key());
             let fault = site.fault(Code::Range, value.span, message);
             site.report(fault.label("out of its range").remedy("choose another duration"));

@@ -9,6 +9,7 @@ use crate::suggest::corrected_name;
 use crate::tree::{Node, ScalarKind, Text, Value};
 use haus_model::id::check_name;
 use std::path::Path;
+use std::time::Duration;
 
 /// Checks a value that has no keys of its own.
 pub(super) fn check<'t>(site: Site<'_, 't>, node: &'t Node<'_>, kind: &'static Kind) {
@@ -34,7 +35,11 @@ pub(super) fn check<'t>(site: Site<'_, 't>, node: &'t Node<'_>, kind: &'static K
         (Kind::Cores, ScalarKind::Integer | ScalarKind::Float) => quantity::cores(site, value),
         // A bare number is a quantity without its unit, not a value of the wrong kind.
         (Kind::Duration(least_ms), ScalarKind::Text | ScalarKind::Integer | ScalarKind::Float) => {
-            quantity::duration(site, value, *least_ms);
+            quantity::duration(site, value, Duration::from_millis(*least_ms), quantity::DURATION_MAX);
+        }
+        (Kind::Period(least_ms, most_ms), ScalarKind::Text | ScalarKind::Integer | ScalarKind::Float) => {
+            let [least, most] = [*least_ms, *most_ms].map(Duration::from_millis);
+            quantity::duration(site, value, least, most);
         }
         (Kind::Size(least), ScalarKind::Text | ScalarKind::Integer | ScalarKind::Float) => {
             quantity::size(site, value, *least);
@@ -54,7 +59,7 @@ fn wanted(kind: &Kind) -> (&'static str, &'static str) {
         Kind::Bool => ("`true` or `false`", "write `true` or `false`"),
         Kind::Whole(..) => ("a whole number", "write a number without quotes"),
         Kind::Cores => ("a number", "write a number such as `0.5`"),
-        Kind::Duration(_) => ("a duration", "write a number with a unit, such as `30s`"),
+        Kind::Duration(_) | Kind::Period(..) => ("a duration", "write a number with a unit, such as `30s`"),
         Kind::Size(_) => ("a size", "write a number with a unit, such as `10MiB`"),
         Kind::Port => ("a port", "write `auto` or a number without quotes"),
         Kind::Version => ("a version", "write `haus: 1`"),

@@ -1,13 +1,13 @@
 //! What a plan becomes: defaults, variables, paths, stages.
 
 use haus_houseplan::{Loaded, MemoryFiles, Style, load, render};
+use haus_model::alert::{AlertLevel, MailTls, Road, Weekday};
 use haus_model::health::ProbeKind;
-use haus_model::house::CredentialSource;
 use haus_model::json::Json;
 use haus_model::route::RouteTarget;
-use haus_model::service::{PortNumber, Rollout, RunsAs, StopSignal};
+use haus_model::service::{NewCredential, PortNumber, ReloadSignal, Rollout, RunsAs, StopSignal};
 use haus_model::template::{Piece, Variable};
-use haus_model::{House, ServiceName};
+use haus_model::{Credential, CredentialKind, CredentialSource, House, Rotator, ServiceName};
 use std::path::Path;
 use std::time::Duration;
 
@@ -29,7 +29,8 @@ services:
     env: { LEVEL: "${level}", COUNT: 3, MIX: "a${port.admin}b" }
     data: { server/db: db, ./server/files/: files }
     config: { name: "${house}", port: "${port}", list: [1, 1.5, true, null, "x"] }
-    credentials: { KEY: key }
+    credentials: { KEY: key, CACHE: cache-key, ROW: row-key, AGAIN: key }
+    on_new_credential: { signal: USR1 }
     rollout: hold
     limits: { memory: 16MiB, cpu: 0.5, tasks: 4, files: 64, log: 1kB }
     stop: { signal: INT, within: 2s }
@@ -42,8 +43,19 @@ routes:
     /own: { to: haus }
     /: { files: dist, fallback: index.html, immutable: /assets/ }
   "api.${domain}": house-api
+api: { keep_history: 36h, keep_trail: 2y }
+alerts:
+  repeat: never
+  to:
+    bus: { mqtt: "[::1]:1883", services: [web] }
+    relay: { mail: [a@b.example], sender: c@b.example }
+    far: { mail: [a@b.example], sender: c@b.example, server: "mail.example:587", level: critical }
+maintenance:
+  updates: { days: [sun, wed, sun], at: "02:30", for: 90m, reason: "updates" }
 credentials:
   key: { length: 48, rotate: 90d }
+  cache-key: { length: 32, type: database, ttl: 400d, rotator: { redis: web } }
+  row-key: { given: true, rotator: { postgres: web, role: owner } }
   unused-file: { file: ../keys/x, scope: [web], reason: "an example" }
 "#;
 
@@ -157,4 +169,57 @@ fn config_keeps_its_types_and_credentials_their_users() {
     assert_eq!(config["list"], Json::List(list.into()));
     let key = &house.credentials[&"key".parse::<haus_model::CredentialName>().unwrap()];
     assert_eq!((key.scope.as_slice(), key.rotate_days), (&[name("web")][..], Some(90)));
+}
+
+fn credential(house: &House, name: &str) -> Credential {
+    house.credentials[&name.parse::<haus_model::CredentialName>().unwrap()].clone()
+}
+
+#[test]
+fn credentials_have_the_rotation_that_their_server_can_bear() {
+    let house = house("production");
+    let cache = credential(&house, "cache-key");
+    assert_eq!(cache.kind, CredentialKind::Database);
+    assert_eq!(cache.rotator, Some(Rotator::Redis { service: name("web"), user: "default".into() }));
+    assert_eq!(cache.overlap, Duration::from_secs(600));
+    assert_eq!(cache.ttl, Some(Duration::from_secs(400 * 86_400)));
+    let row = credential(&house, "row-key");
+    assert_eq!((row.source, row.overlap), (CredentialSource::Given, Duration::ZERO));
+    let rotator = Rotator::Postgres { service: name("web"), role: "owner".into(), database: "owner".into() };
+    assert_eq!(row.rotator, Some(rotator));
+    let key = credential(&house, "key");
+    assert_eq!((key.kind, key.rotator, key.ttl), (CredentialKind::Custom, None, None));
+    // Two file names are still one service.
+    assert_eq!(key.scope, [name("web")]);
+    assert_eq!(house.services[&name("web")].new_credential, NewCredential::Signal(ReloadSignal::Usr1));
+    assert_eq!(house.services[&name("api")].new_credential, NewCredential::Restart);
+}
+
+#[test]
+fn alerts_and_the_api_have_their_defaults() {
+    let house = house("production");
+    assert_eq!((house.api.trail_days, house.api.history_days), (Some(730), 2));
+    assert_eq!(house.api.heartbeat, Duration::from_secs(30));
+    assert_eq!((house.alerts.after, house.alerts.repeat), (Duration::from_secs(60), None));
+    let [bus, relay, far] = house.alerts.receivers.as_slice() else { panic!("three receivers") };
+    assert_eq!((bus.from, bus.services.as_slice()), (AlertLevel::Warning, &[name("web")][..]));
+    let Road::Mqtt { host, port, topic, .. } = &bus.road else { panic!("mqtt") };
+    assert_eq!((host.as_str(), *port, topic.as_str()), ("::1", 1883, "haus/sample/alerts"));
+    let mail = |road: &Road| match road {
+        Road::Mail { host, port, tls, .. } => (host.clone(), *port, *tls),
+        Road::Webhook { .. } | Road::Mqtt { .. } => panic!("mail"),
+    };
+    assert_eq!(mail(&relay.road), ("127.0.0.1".to_owned(), 25, MailTls::None));
+    assert_eq!(mail(&far.road), ("mail.example".to_owned(), 587, MailTls::Starttls));
+    assert_eq!(far.from, AlertLevel::Critical);
+}
+
+#[test]
+fn maintenance_is_in_the_order_of_the_week() {
+    let house = house("staging");
+    let [updates] = house.maintenance.as_slice() else { panic!("one maintenance") };
+    assert_eq!(updates.days, [Weekday::Wed, Weekday::Sun]);
+    assert_eq!((updates.at_minute, updates.lasts), (150, Duration::from_secs(5_400)));
+    assert_eq!((updates.name.as_str(), updates.why.as_str()), ("updates", "updates"));
+    assert_eq!(updates.services, []);
 }
