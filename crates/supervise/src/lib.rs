@@ -16,7 +16,6 @@ mod orphans;
 mod parent;
 mod process_table;
 mod roster;
-mod secret;
 mod spawn;
 mod sys;
 pub mod wire;
@@ -24,8 +23,7 @@ pub mod wire;
 pub use identity::ProcessIdentity;
 pub use link::{CORE_FD_VARIABLE, CoreLink, CoreReceiver, CoreSender, LinkError};
 pub use parent::{ParentError, ParentOptions, run_parent};
-pub use secret::Secret;
 pub use wire::{
     ChildState, ExitKind, FileSpec, FolderSpec, Limits, LinkSpec, LogSpec, Order, Report, SpawnSpec, Step,
-    StopSpec,
+    StopSpec, parent_takes_deliver,
 };

@@ -1,8 +1,9 @@
 //! The durable list of running children in `STATE/children.json`, for the parent that comes after a `kill
 //! -9`. It does not signal anybody; `orphans.rs` acts on what is read here.
 
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -89,14 +90,33 @@ pub(crate) fn write(state: &Path, children: Vec<Record>) -> Result<(), RosterErr
     let roster = Roster { version: VERSION, children };
     serde_json::to_vec_pretty(&roster)
         .map_err(io::Error::from)
-        .and_then(|text| fs::write(&beside, text))
+        .and_then(|text| write_private(&beside, &text))
         .and_then(|()| fs::rename(&beside, &path))
         .map_err(|source| RosterError::Write { path, source })
+}
+
+/// The marks in it tell our processes apart from others: nobody else needs to know them.
+fn write_private(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    // One that an earlier version has left behind keeps its mode otherwise.
+    file.set_permissions(fs::Permissions::from_mode(0o600))?;
+    file.write_all(text)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_its_owner_reads_the_list() {
+        let state = tempfile::tempdir().expect("folder");
+        let beside = state.path().join(format!("{FILE_NAME}.new"));
+        fs::write(&beside, "of an earlier version").expect("writes");
+        fs::set_permissions(&beside, fs::Permissions::from_mode(0o644)).expect("changes");
+        write(state.path(), Vec::new()).expect("writes");
+        let mode = fs::metadata(state.path().join(FILE_NAME)).expect("is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
 
     #[test]
     fn the_list_survives_and_a_broken_one_is_told_from_none() {

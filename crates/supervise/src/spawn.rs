@@ -10,11 +10,14 @@ use crate::identity::ProcessIdentity;
 use crate::logfile::LogWriter;
 use crate::wire::{SpawnSpec, Step};
 
+mod deliver;
 mod explain;
 mod fork;
 mod ground;
 mod limits;
 mod way;
+
+pub(crate) use deliver::Ground;
 
 /// Why an instance could not be started.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +51,7 @@ pub(crate) struct Started {
     pub(crate) group: Option<Group>,
     pub(crate) notes: Vec<String>,
     pub(crate) explain: Explain,
+    pub(crate) ground: Ground,
 }
 
 /// What is needed to put the child's fault into words; the spec itself, with its secrets, is not kept.
@@ -103,6 +107,7 @@ pub(crate) fn start(spec: &SpawnSpec, mark: &str, cgroups: &Cgroups) -> Result<S
                 folder: spec.folder.clone(),
                 who: who(account.as_ref()),
             },
+            ground: Ground::new(spec, account),
         }),
         Err(failure) => {
             if let Some(group) = group {

@@ -106,6 +106,14 @@ pub(crate) fn signal_group(leader_pid: u32, signal: i32) -> bool {
     group > 1 && unsafe { libc::kill(-group, signal) } == 0
 }
 
+/// Signals one child of ours that is not reaped yet, whose number is therefore still its own.
+pub(crate) fn signal_child(pid: u32, signal: i32) -> io::Result<()> {
+    // kill(-1) and kill(0) would reach far more than one process.
+    let pid = libc::pid_t::try_from(pid).ok().filter(|pid| *pid > 1).ok_or(io::ErrorKind::InvalidInput)?;
+    // SAFETY: kill has no memory effects.
+    outcome(unsafe { libc::kill(pid, signal) }).map(drop)
+}
+
 /// Signals a process through a descriptor that `is_meant` has been asked about after it was opened,
 /// so that a pid which changed hands in between is never hit.
 pub(crate) fn signal_if(pid: u32, signal: i32, is_meant: impl FnOnce() -> bool) {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::secret::Secret;
+use haus_model::Secret;
 
 mod frame;
 
@@ -32,6 +32,20 @@ pub enum Order {
     StopAsSpecified {
         /// Which instance.
         key: String,
+    },
+    /// Replace files of an instance that runs, all of them or none, and tell its leader; answered by
+    /// `Delivered` or `DeliverFailed`. See [`parent_takes_deliver`].
+    Deliver {
+        /// Which instance.
+        key: String,
+        /// The start that is meant; another one is refused.
+        run: u64,
+        /// Files to write, below folders of its [`SpawnSpec`] that are `owned`; they end with the house.
+        files: Vec<FileSpec>,
+        /// Files to remove, below the same folders, after the others are in place; absent ones are no matter.
+        remove: Vec<PathBuf>,
+        /// Signal for the leader alone once the files are in place, for example SIGHUP.
+        signal: Option<i32>,
     },
     /// Kill the instance and everything it left behind, at once.
     Kill {
@@ -69,6 +83,12 @@ pub enum Order {
         /// Exit code of the parent.
         exit_code: u8,
     },
+}
+
+/// Whether a parent that says this in `Hello::version` knows `Deliver`. An order that it does not know would
+/// cost the core its life, so towards a parent of another release an instance has to be started anew instead.
+pub fn parent_takes_deliver(version: &str) -> bool {
+    version == env!("CARGO_PKG_VERSION")
 }
 
 /// What the parent tells the core.
@@ -133,6 +153,25 @@ pub enum Report {
         /// Why it ended, as far as the parent knows more than `exit` says.
         #[serde(default)]
         notes: Vec<String>,
+    },
+    /// The files are in place and the leader was told. One whose program had not begun to run gets no signal,
+    /// since it will read the new files.
+    Delivered {
+        /// Which instance.
+        key: String,
+        /// The start that was meant.
+        run: u64,
+    },
+    /// The delivery was not carried out; the former files stand unless `error` says otherwise.
+    DeliverFailed {
+        /// Which instance.
+        key: String,
+        /// The start that was meant.
+        run: u64,
+        /// What went wrong, in one sentence.
+        error: String,
+        /// What the reader can do about it.
+        hint: Option<String>,
     },
     /// Somebody asked the house to end: drain now, then send `Drained`.
     Drain {

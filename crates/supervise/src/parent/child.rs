@@ -13,9 +13,9 @@ use crate::identity::ProcessIdentity;
 use crate::logfile::{LineSplitter, LogStream, LogWriter};
 use crate::process_table::{PidStart, ProcessTable, RunTrace, is_alive};
 use crate::roster::Record;
-use crate::spawn::{Explain, Failure, Started};
+use crate::spawn::{Explain, Failure, Ground, Started};
 use crate::sys;
-use crate::wire::{ChildState, ExitKind, Report, SpawnSpec, StopSpec};
+use crate::wire::{ChildState, ExitKind, FileSpec, Report, SpawnSpec, Step, StopSpec};
 
 /// What one pipe may deliver in one round, so that a flood from one service leaves time for the others.
 const READ_BYTES: usize = 64 << 10;
@@ -39,6 +39,7 @@ pub(super) struct Child {
     gate: Option<File>,
     fault: Option<File>,
     explain: Explain,
+    ground: Ground,
     failure: Option<Failure>,
     announced: bool,
     streams: [Stream; 2],
@@ -97,6 +98,7 @@ impl Child {
             gate: Some(started.gate.into()),
             fault: Some(started.fault.into()),
             explain: started.explain,
+            ground: started.ground,
             failure: None,
             announced: false,
             streams: [stream(started.out, LogStream::Out), stream(started.err, LogStream::Err)],
@@ -221,6 +223,62 @@ impl Child {
             let process = (self.process.pid, self.process.start_ticks);
             sys::signal_if(self.process.pid, signal, || is_alive(process));
         }
+    }
+
+    /// Whether files may be delivered to this run, and this signal sent to it.
+    pub(super) fn check_delivery(&self, run: u64, signal: Option<i32>) -> Result<(), Failure> {
+        let refuse = |why: String| Err(Failure::new(Step::Slot, why));
+        let key = &self.key;
+        if self.run != run {
+            return refuse(format!("cannot deliver to run {run} of {key}: it is at run {}", self.run));
+        }
+        if self.stop.is_asked() || self.ended.is_some() || self.failure.is_some() {
+            return refuse(format!("cannot deliver to run {run} of {key}: it is ending"));
+        }
+        match signal {
+            // Nobody can read files anew at SIGKILL and SIGSTOP.
+            Some(libc::SIGKILL | libc::SIGSTOP) | Some(..=0) | Some(65..) => {
+                let number = signal.unwrap_or_default();
+                refuse(format!("cannot deliver to run {run} of {key}: {number} is no signal it can handle"))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Notes files that end with the house; true when one of them was not known before.
+    pub(super) fn note_files(&mut self, files: &[FileSpec]) -> bool {
+        let known = self.files.len();
+        for file in files {
+            if !self.files.contains(&file.path) {
+                self.files.push(file.path.clone());
+            }
+        }
+        self.files.len() > known
+    }
+
+    /// Replaces files and tells the leader. Returns `Spawned` when it was not told before.
+    pub(super) fn deliver(
+        &mut self,
+        files: &[FileSpec],
+        remove: &[PathBuf],
+        signal: Option<i32>,
+    ) -> (Option<Report>, Result<(), Failure>) {
+        if let Err(failure) = self.ground.deliver(files, remove) {
+            return (None, Err(failure));
+        }
+        // Asked after the files are in place: a program that does not run yet will read them, and a signal
+        // would end it before it can handle one.
+        let spawned = self.read_fault();
+        let Some(signal) = signal.filter(|_| self.announced) else { return (spawned, Ok(())) };
+        let told = sys::signal_child(self.process.pid, signal).map_err(|error| {
+            let pid = self.process.pid;
+            Failure::new(
+                Step::Slot,
+                format!("the files are replaced, but signal {signal} did not reach process {pid}: {error}"),
+            )
+            .hint(format!("restart {}, so that it reads them", self.key))
+        });
+        (spawned, told)
     }
 
     pub(super) fn poll_timeout(&self) -> Option<u64> {

@@ -1,7 +1,7 @@
 //! The one loop: waits for signals, orders, output and time, and deals with each in bounded rounds.
 //! It has no threads and never waits for a child, a disk or the core beyond one system call.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -43,8 +43,8 @@ pub(super) struct House {
     core_stop: Stop,
     course: Course,
     spawns: u64,
-    /// Every file that lives as long as the house runs and was given to an instance.
-    files: BTreeSet<PathBuf>,
+    /// Every file that was given to an instance and ends with the house, and whose it is.
+    files: BTreeMap<PathBuf, String>,
     roster_is_stale: bool,
     next_linger_look_ms: u64,
     begun: Instant,
@@ -79,7 +79,7 @@ impl House {
             core_stop: Stop::Unasked,
             course: Course::Serving,
             spawns: 0,
-            files: BTreeSet::new(),
+            files: BTreeMap::new(),
             // The list of an earlier parent is settled and must not be met again.
             roster_is_stale: true,
             next_linger_look_ms: 0,
@@ -97,7 +97,7 @@ impl House {
             while !self.round_of_ending() {}
         }
         self.sweep();
-        spawn::remove_files(&self.files);
+        spawn::remove_files(self.files.keys());
         outcome
     }
 
@@ -357,6 +357,13 @@ impl House {
                     let table = table.get_or_insert_with(ProcessTable::read);
                     self.with_children(&key, |child| child.ask_to_stop_as_specified(now_ms, table));
                 }
+                Order::Deliver { key, run, files, remove, signal } => {
+                    let outcome = self.deliver(&key, run, &files, &remove, signal);
+                    self.core.send_or_queue(match outcome {
+                        Ok(()) => Report::Delivered { key, run },
+                        Err(Failure { error, hint, .. }) => Report::DeliverFailed { key, run, error, hint },
+                    });
+                }
                 Order::Kill { key } => self.with_children(&key, |child| child.kill(now_ms)),
                 Order::Ready => self.notifier.send("READY=1"),
                 Order::Status { text } => self.notifier.status(&text),
@@ -385,8 +392,9 @@ impl House {
             (None, Course::Serving | Course::Draining { .. }) => {
                 self.spawns += 1;
                 let files = self.passing_files(spec);
+                self.take_back_former(&spec.key, &files);
                 // Also those of a start that fails: they may have been written.
-                self.files.extend(files.iter().cloned());
+                self.files.extend(files.iter().map(|file| (file.clone(), spec.key.clone())));
                 // Our own count: a core that counts its runs anew after a crash must not make two runs look
                 // like one.
                 let mark = format!("{}-{}-{}", self.identity.pid, self.identity.start_ticks, self.spawns);
@@ -406,6 +414,48 @@ impl House {
                 self.core.send_or_queue(Report::SpawnFailed { key, run, step, error, hint });
             }
         }
+    }
+
+    fn deliver(
+        &mut self,
+        key: &str,
+        run: u64,
+        files: &[FileSpec],
+        remove: &[PathBuf],
+        signal: Option<i32>,
+    ) -> Result<(), Failure> {
+        let Some(child) = self.children.values_mut().find(|child| child.key == key) else {
+            return Err(Failure::new(
+                Step::Slot,
+                format!("cannot deliver to run {run} of {key}: it does not run"),
+            ));
+        };
+        child.check_delivery(run, signal)?;
+        let pid = child.pid();
+        // Recorded before they are written: a later parent has to find what a killed one left.
+        self.roster_is_stale |= child.note_files(files);
+        self.files.extend(files.iter().map(|file| (file.path.clone(), key.to_owned())));
+        self.commit();
+        let Some(child) = self.children.get_mut(&pid) else { return Ok(()) };
+        let (spawned, outcome) = child.deliver(files, remove, signal);
+        if let Some(report) = spawned {
+            self.core.send(&report);
+        }
+        outcome
+    }
+
+    /// Takes back what earlier runs of this instance were given and the next one is not: a credential that
+    /// the plan has taken away, a value that is no longer valid.
+    fn take_back_former(&mut self, key: &str, next: &[PathBuf]) {
+        let is_former = |path: &PathBuf, owner: &String| owner == key && !next.contains(path);
+        let former: Vec<PathBuf> = self
+            .files
+            .iter()
+            .filter(|(path, owner)| is_former(path, owner))
+            .map(|(path, _)| path.clone())
+            .collect();
+        spawn::remove_files(&former);
+        former.iter().for_each(|path| drop(self.files.remove(path)));
     }
 
     /// The files of a spec that end with the house: secrets, and all below the run folder.

@@ -31,7 +31,7 @@ pub(super) fn prepare(spec: &SpawnSpec, account: Option<&Account>) -> Result<(),
     spec.links.iter().try_for_each(|link| make_link(link, &spec.folder))
 }
 
-fn failure(step: Step, attempt: &str, astray: &Astray) -> Failure {
+pub(super) fn failure(step: Step, attempt: &str, astray: &Astray) -> Failure {
     Failure { step, error: format!("{attempt}: {astray}"), hint: astray.remedy() }
 }
 
@@ -47,24 +47,66 @@ fn make_folder(folder: &FolderSpec, account: Option<&Account>) -> Result<(), Ast
 /// The content appears whole or not at all, and never with wider permissions than it will have.
 fn write_file(file: &FileSpec, account: Option<&Account>) -> Result<(), Astray> {
     let (folder, name) = place_of(&file.path, None)?;
+    Staged::write(folder, name, file, account)?.put_in_place()
+}
+
+/// A file that is written beside its place. Dropped before it was put there, it is taken back.
+pub(super) struct Staged<'path> {
+    folder: OwnedFd,
+    name: &'path OsStr,
+    /// Absent once it is in place.
+    beside: Option<OsString>,
+}
+
+/// What a file is called before it is in its place.
+pub(super) fn name_beside(name: &OsStr) -> OsString {
     let mut beside = OsString::from(".");
     beside.push(name);
     beside.push(".new");
-    match unlinkat(&folder, &beside, AtFlags::empty()) {
-        Err(errno) if errno != Errno::NOENT => return Err(errno.into()),
-        Ok(()) | Err(_) => {}
-    }
-    let written = (|| {
+    beside
+}
+
+impl<'path> Staged<'path> {
+    pub(super) fn write(
+        folder: OwnedFd,
+        name: &'path OsStr,
+        file: &FileSpec,
+        account: Option<&Account>,
+    ) -> Result<Staged<'path>, Astray> {
+        let beside = name_beside(name);
+        match unlinkat(&folder, &beside, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => {
+                let shown = beside.to_string_lossy();
+                let told = io::Error::other(format!("{shown} beside it cannot be removed: {errno}"));
+                return Err(Astray::System { source: told });
+            }
+        }
+        // A fresh file or none: what the service lays there in this moment is not written to.
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut new = File::from(openat(&folder, &beside, flags, Mode::from_raw_mode(0o600))?);
-        new.write_all(file.content.expose_bytes())?;
-        set_owner_and_mode(&new, file.mode, account.filter(|_| file.owned))?;
-        renameat(&folder, &beside, &folder, name).map_err(io::Error::from)
-    })();
-    if written.is_err() {
-        let _ = unlinkat(&folder, &beside, AtFlags::empty());
+        let staged = Staged { folder, name, beside: Some(beside) };
+        new.write_all(file.content.expose_bytes())
+            .and_then(|()| set_owner_and_mode(&new, file.mode, account.filter(|_| file.owned)))
+            .map_err(|source| Astray::System { source })?;
+        Ok(staged)
     }
-    written.map_err(|source| Astray::System { source })
+
+    pub(super) fn put_in_place(mut self) -> Result<(), Astray> {
+        if let Some(beside) = &self.beside {
+            renameat(&self.folder, beside, &self.folder, self.name)?;
+        }
+        self.beside = None;
+        Ok(())
+    }
+}
+
+impl Drop for Staged<'_> {
+    fn drop(&mut self) {
+        if let Some(beside) = &self.beside {
+            let _ = unlinkat(&self.folder, beside, AtFlags::empty());
+        }
+    }
 }
 
 /// Removes a file that an instance was given; one that cannot be removed stays, since nothing may hold up an
@@ -76,7 +118,10 @@ pub(super) fn remove_file(path: &Path) {
 }
 
 /// The folder that something stands in, and its name there.
-fn place_of<'path>(path: &'path Path, border: Option<&Path>) -> Result<(OwnedFd, &'path OsStr), Astray> {
+pub(super) fn place_of<'path>(
+    path: &'path Path,
+    border: Option<&Path>,
+) -> Result<(OwnedFd, &'path OsStr), Astray> {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(Astray::System { source: io::Error::other("the path has no name at its end") });
     };
@@ -122,7 +167,7 @@ fn make_link(link: &LinkSpec, working_folder: &Path) -> Result<(), Failure> {
         .hint(format!("move its content to {target} if it is wanted, then remove {path}")))
 }
 
-fn is_folder(folder: &OwnedFd, name: &OsStr) -> bool {
+pub(super) fn is_folder(folder: &OwnedFd, name: &OsStr) -> bool {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::DIRECTORY | OFlags::CLOEXEC;
     openat(folder, name, flags, Mode::empty()).is_ok()
 }
@@ -133,7 +178,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
-    use crate::secret::Secret;
+    use haus_model::Secret;
 
     fn folder_in(parent: &Path) -> FolderSpec {
         FolderSpec { path: parent.join("a/b"), mode: 0o750, owned: true }

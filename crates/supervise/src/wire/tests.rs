@@ -25,6 +25,13 @@ fn orders() -> impl Strategy<Value = Order> {
             signal,
             within_ms
         }),
+        (text, any::<u64>(), prop::collection::vec(any::<u8>(), 0..200), any::<Option<i32>>()).prop_map(
+            |(key, run, content, signal)| {
+                let content = Secret::new(content);
+                let file = FileSpec { path: "/x".into(), content, mode: 0o400, owned: true };
+                Order::Deliver { key, run, files: vec![file], remove: vec!["/y".into()], signal }
+            }
+        ),
         text.prop_map(|key| Order::Kill { key }),
         text.prop_map(|key| Order::StopAsSpecified { key }),
         any::<u64>().prop_map(|within_ms| Order::DrainBudget { within_ms }),
@@ -107,6 +114,28 @@ fn a_spec_shown_for_debugging_hides_the_content_of_its_files() {
 fn the_documented_bytes_are_the_bytes() {
     let frame = encode(&Order::Kill { key: String::from("api/1") }).expect("encodes");
     assert_eq!(frame.as_slice(), b"\x00\x00\x00\x18{\"kill\":{\"key\":\"api/1\"}}");
+    let content = Secret::new(b"key".to_vec());
+    let file = FileSpec { path: "/c/key".into(), content, mode: 0o400, owned: true };
+    let order = Order::Deliver {
+        key: String::from("api/1"),
+        run: 7,
+        files: vec![file],
+        remove: vec!["/c/old".into()],
+        signal: Some(1),
+    };
+    let expected = r#"{"deliver":{"key":"api/1","run":7,"files":[{"path":"/c/key","content":"6b6579","mode":256,"owned":true}],"remove":["/c/old"],"signal":1}}"#;
+    assert_eq!(serde_json::to_string(&order).expect("writes"), expected);
+    assert_eq!(serde_json::from_str::<Order>(expected).expect("reads"), order);
+}
+
+#[test]
+fn an_order_that_a_parent_does_not_know_ends_the_conversation_so_its_release_is_asked_first() {
+    let body = br#"{"deliver_all":{"key":"api/1"}}"#;
+    let mut stream = (body.len() as u32).to_be_bytes().to_vec();
+    stream.extend_from_slice(body);
+    check_refused(&stream, "no known message");
+    assert!(parent_takes_deliver(env!("CARGO_PKG_VERSION")));
+    assert!(!parent_takes_deliver("0.0.1") && !parent_takes_deliver(""));
 }
 
 #[test]

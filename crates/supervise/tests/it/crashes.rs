@@ -3,7 +3,8 @@
 use std::fs;
 use std::process::Command;
 
-use haus_supervise::{ExitKind, FileSpec, Order, ProcessIdentity, Report, Secret};
+use haus_model::Secret;
+use haus_supervise::{ExitKind, FileSpec, Order, ProcessIdentity, Report};
 
 use crate::fixture::{CORE_PROGRAM, House, eventually, is_running, new_root, parent_command, signal};
 

@@ -2,8 +2,9 @@
 
 use std::os::unix::net::UnixDatagram;
 
+use haus_model::Secret;
 use haus_supervise::lock::Lock;
-use haus_supervise::{ExitKind, FileSpec, FolderSpec, Order, Report, Secret, StopSpec};
+use haus_supervise::{ExitKind, FileSpec, FolderSpec, Order, Report, StopSpec};
 
 use crate::fixture::{Core, DRAIN_WITHIN_MS, House, eventually, is_running, signal, status_of};
 

@@ -4,7 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use haus_supervise::{FileSpec, FolderSpec, LinkSpec, Secret, SpawnSpec};
+use haus_model::Secret;
+use haus_supervise::{FileSpec, FolderSpec, LinkSpec, SpawnSpec};
 
 use crate::fixture::{Core, House, is_root, skip_without_root};
 

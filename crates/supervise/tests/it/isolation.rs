@@ -5,8 +5,9 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
+use haus_model::Secret;
 use haus_supervise::account;
-use haus_supervise::{FileSpec, FolderSpec, Limits, LinkSpec, Secret};
+use haus_supervise::{FileSpec, FolderSpec, Limits, LinkSpec};
 
 use crate::fixture::{House, eventually, skip_without_root, status_of};
 

@@ -2,6 +2,7 @@
 
 mod comes_and_goes;
 mod crashes;
+mod deliveries;
 mod ends;
 mod failures;
 mod fixture;
