@@ -63,6 +63,7 @@ fn snapshot(address: SocketAddr) -> Snapshot {
         run: 1,
         address: Address::Tcp(address),
         state: HealthState::Healthy,
+        weight: Endpoint::WEIGHT_DEFAULT,
     };
     let upstream = Upstream {
         service: "bench".to_owned(),

@@ -24,6 +24,9 @@ pub struct AccessRecord {
     pub request_id: Text,
     /// Who asked.
     pub client: IpAddr,
+    /// On whose behalf, when the request came by [`Handle::call`](crate::Handle::call): visible ASCII, no
+    /// spaces.
+    pub caller: Option<Arc<str>>,
     /// The method.
     pub method: Method,
     /// The host as asked for; empty when none was named.

@@ -3,13 +3,14 @@
 use crate::access::{AccessRecord, AccessSink, RequestPath, Text};
 use crate::body::AnswerBody;
 use crate::client::ClientState;
-use crate::forward::{Errand, forward};
+use crate::forward::{Errand, Lookup, forward};
 use crate::gateway::Shared;
 use crate::header::{X_REQUEST_ID, host_key, text_of};
 use crate::path::{PathFault, SafePath, safe_path, strip_prefix};
 use crate::problem::Fault;
 use crate::request::RequestLife;
 use crate::table::{Goal, RouteRule};
+use crate::upload::Inbound;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, Version};
@@ -55,6 +56,7 @@ fn first_record(parts: &Parts, id: &HeaderValue, client: &ClientState) -> Access
         at_ms: 0,
         request_id: Text::new(id.clone()),
         client: client.address,
+        caller: None,
         method: parts.method.clone(),
         host: text_of(parts.headers.get(header::HOST)),
         path: RequestPath::new(path.unwrap_or_else(|| http::uri::PathAndQuery::from_static("/"))),
@@ -107,12 +109,11 @@ async fn route_and_go(
             let errand = Errand {
                 service: Arc::clone(service),
                 route: Arc::clone(route),
-                host_key: &key,
-                path: &path.text,
+                lookup: Lookup::Route { host_key: &key, path: &path.text },
                 wire_path: &wire_path,
                 host: host.as_ref(),
                 parts,
-                incoming,
+                inbound: Inbound::Client(incoming),
             };
             forward(life, errand).await
         }
@@ -134,7 +135,7 @@ fn check_framing(client: &ClientState, parts: &Parts) -> Result<(), Fault> {
     Ok(())
 }
 
-fn check_protocol(parts: &Parts) -> Result<(), Fault> {
+pub(crate) fn check_protocol(parts: &Parts) -> Result<(), Fault> {
     if parts.method == Method::CONNECT {
         return Err(Fault::Upgrade { protocol: "CONNECT".to_owned() });
     }
@@ -169,7 +170,7 @@ fn named_host(life: &mut RequestLife, parts: &mut Parts) -> Result<Option<Header
     Ok(first)
 }
 
-fn path_fault(fault: PathFault) -> Fault {
+pub(crate) fn path_fault(fault: PathFault) -> Fault {
     let why = match fault {
         PathFault::Form => "its target is no path",
         PathFault::Escape => "its path has a `%` without two hexadecimal digits",

@@ -3,7 +3,7 @@
 use crate::body::{AnswerBody, Lease};
 use crate::gateway::Shared;
 use crate::header::strip_hop_by_hop;
-use crate::instance::{Call, Instance};
+use crate::instance::{Call, Instance, Outcome};
 use crate::pool::{ConnectError, Connection, connect};
 use crate::problem::Fault;
 use crate::request::RequestLife;
@@ -65,7 +65,7 @@ impl Attempt {
         mut outgoing: Outgoing,
     ) -> Result<Response<AnswerBody>, Box<Missed>> {
         let shared = Arc::clone(life.shared());
-        let instance = Arc::clone(&self.call.instance);
+        let instance = Arc::clone(self.call.instance());
         let idle_max = if self.may_replay { shared.limits.instance_idle } else { FRESH };
         let mut kept = instance.pool.take(shared.coarse_ms(), idle_max);
         loop {
@@ -88,6 +88,9 @@ impl Attempt {
                 }
                 Exchange::Broken(_) if life.upload.as_ref().is_some_and(|upload| upload.is_too_large()) => {
                     return Err(Missed::last(Fault::BodyTooLarge { limit_bytes: self.limit_bytes }));
+                }
+                Exchange::Broken(_) if life.upload.as_ref().is_some_and(|upload| upload.has_broken_off()) => {
+                    return Err(Missed::last(Fault::BadRequest { why: "its body broke off" }));
                 }
                 Exchange::Broken(error) => match replay {
                     Some(back) if is_reused => outgoing = back,
@@ -169,7 +172,8 @@ impl Attempt {
             status,
             StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
         );
-        let instance = self.call.report(shared.clock.now(), !is_failure);
+        let outcome = if is_failure { Outcome::Status(status.as_u16()) } else { Outcome::Good };
+        let instance = self.call.report(shared.clock.now(), outcome);
         let (mut parts, incoming) = answer.into_parts();
         strip_hop_by_hop(&mut parts.headers);
         parts.version = Version::HTTP_11;
@@ -179,10 +183,10 @@ impl Attempt {
     fn not_connected(self, shared: &Shared, error: &ConnectError, outgoing: Outgoing) -> Box<Missed> {
         let what = match error {
             ConnectError::Refused(reason) => {
-                format!("cannot be reached at {}: {reason}", self.call.instance.address)
+                format!("cannot be reached at {}: {reason}", self.call.instance().address)
             }
             ConnectError::Slow { .. } => {
-                format!("cannot be reached at {}: it {error}", self.call.instance.address)
+                format!("cannot be reached at {}: it {error}", self.call.instance().address)
             }
             ConnectError::Handshake(reason) => format!("{error}: {reason}"),
         };
@@ -190,14 +194,14 @@ impl Attempt {
     }
 
     fn broken(self, shared: &Shared, what: &str, outgoing: Option<Outgoing>) -> Box<Missed> {
-        let instance = name(&self.call.instance);
-        self.call.report(shared.clock.now(), false);
+        let instance = name(self.call.instance());
+        self.call.report(shared.clock.now(), Outcome::Broken(what));
         Box::new(Missed { fault: Fault::Unreachable { instance, what: what.to_owned() }, outgoing })
     }
 
     fn slow(self, shared: &Shared) -> Box<Missed> {
-        let instance = name(&self.call.instance);
-        self.call.report(shared.clock.now(), false);
+        let instance = name(self.call.instance());
+        self.call.report(shared.clock.now(), Outcome::Late);
         Missed::last(Fault::Timeout { instance, waited: self.timeout })
     }
 }

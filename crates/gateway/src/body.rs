@@ -1,7 +1,7 @@
 //! The answer's body on its way to the client: counted, never buffered, and the place where a
 //! connection to an instance becomes free again.
 
-use crate::instance::Instance;
+use crate::instance::Visit;
 use crate::pool::Connection;
 use crate::request::RequestLife;
 use bytes::Bytes;
@@ -9,7 +9,6 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
 
@@ -37,7 +36,7 @@ struct InstanceBody {
 
 /// A connection that goes back to its pool when the exchange is complete, and closes when it is not.
 pub(crate) struct Lease {
-    pub(crate) instance: Arc<Instance>,
+    pub(crate) instance: Visit,
     pub(crate) connection: Connection,
 }
 
@@ -83,7 +82,7 @@ impl AnswerBody {
         self.life = None;
     }
 
-    fn broke_off(&mut self, error: &dyn std::fmt::Display) {
+    pub(crate) fn broke_off(&mut self, error: &dyn std::fmt::Display) {
         if let Some(life) = &mut self.life {
             let instance = life.record().instance.clone();
             let who = instance.as_deref().unwrap_or("the file");

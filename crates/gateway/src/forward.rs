@@ -11,10 +11,10 @@ use crate::outgoing::{is_idempotent, prepare_head, prepare_upload};
 use crate::problem::Fault;
 use crate::request::RequestLife;
 use crate::table::{Goal, RouteRule};
+use crate::upload::Inbound;
 use http::Response;
 use http::header::HeaderValue;
 use http::request::Parts;
-use hyper::body::Incoming;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,22 +27,28 @@ const PAUSE_MS: RangeInclusive<u64> = 50..=400;
 pub(crate) struct Errand<'a> {
     pub(crate) route: Arc<RouteRule>,
     pub(crate) service: Arc<Service>,
-    pub(crate) host_key: &'a str,
-    /// Decoded, as routes are matched.
-    pub(crate) path: &'a str,
+    pub(crate) lookup: Lookup<'a>,
     /// As it is passed on.
     pub(crate) wire_path: &'a str,
     pub(crate) host: Option<&'a HeaderValue>,
     pub(crate) parts: Parts,
-    pub(crate) incoming: Incoming,
+    pub(crate) inbound: Inbound,
+}
+
+/// How the service is found again when another snapshot has come.
+#[derive(Clone, Copy)]
+pub(crate) enum Lookup<'a> {
+    /// By what was asked for; the path is decoded, as routes are matched.
+    Route { host_key: &'a str, path: &'a str },
+    /// By its name.
+    Service { name: &'a str },
 }
 
 /// Everything that decides about a further attempt.
 struct Course<'a> {
     shared: Arc<Shared>,
     service: Arc<Service>,
-    host_key: &'a str,
-    path: &'a str,
+    lookup: Lookup<'a>,
     /// Instances that were asked and did not answer.
     tried: Vec<Arc<Instance>>,
     /// What the last of them did.
@@ -57,28 +63,27 @@ pub(crate) async fn forward(
     life: &mut RequestLife,
     errand: Errand<'_>,
 ) -> Result<Response<AnswerBody>, Fault> {
-    let Errand { route, service, host_key, path, wire_path, host, mut parts, incoming } = errand;
+    let Errand { route, service, lookup, wire_path, host, mut parts, inbound } = errand;
     let may_replay = route.retries > 0 && is_idempotent(&parts.method);
     let deadline = life.started + route.timeout;
     let mut course = Course {
         shared: Arc::clone(life.shared()),
         service,
-        host_key,
-        path,
+        lookup,
         tried: Vec::new(),
         last_fault: None,
         retries_left: route.retries,
         deadline,
         hold_until: None,
     };
-    let upload = prepare_upload(life, &route, &parts, incoming, may_replay).await?;
+    let upload = prepare_upload(life, &route, &parts, inbound, may_replay).await?;
     prepare_head(&mut parts, &route, wire_path, host, life)?;
     let mut outgoing = Outgoing { parts, upload };
     loop {
         let call = course.choose().await?;
         life.record().attempts += 1;
-        life.record().instance = Some(Arc::clone(&call.instance.id));
-        let instance = Arc::clone(&call.instance);
+        let instance = Arc::clone(call.instance());
+        life.record().instance = Some(Arc::clone(&instance.id));
         let limit_bytes = route.max_body_bytes;
         let attempt = Attempt { call, deadline, timeout: route.timeout, limit_bytes, may_replay };
         match attempt.run(life, outgoing).await {
@@ -150,13 +155,18 @@ impl Course<'_> {
     /// Looks the service up in the snapshot in force; false when it is the one already known.
     fn find_again(&mut self) -> bool {
         let table = self.shared.table.load();
-        match table.find(self.host_key, self.path).map(|route| &route.goal) {
-            Some(Goal::Service(service)) if !Arc::ptr_eq(service, &self.service) => {
-                self.service = Arc::clone(service);
-                true
+        let found = match self.lookup {
+            Lookup::Route { host_key, path } => {
+                table.find(host_key, path).and_then(|route| match &route.goal {
+                    Goal::Service(service) => Some(service),
+                    Goal::Files(_) => None,
+                })
             }
-            Some(Goal::Service(_) | Goal::Files(_)) | None => false,
-        }
+            Lookup::Service { name } => table.service(name),
+        };
+        let Some(other) = found.filter(|service| !Arc::ptr_eq(service, &self.service)) else { return false };
+        self.service = Arc::clone(other);
+        true
     }
 
     /// No other instance is left: lets a moment pass, drawn at random so that many do not come back

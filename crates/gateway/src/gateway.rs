@@ -1,7 +1,7 @@
 //! The listener and its handle: bind, take snapshots, serve, drain.
 
 use crate::accept::accept_loop;
-use crate::access::AccessSink;
+use crate::access::{AccessSink, NoAccessLog};
 use crate::budget::RetryBudget;
 use crate::client::ClientState;
 use crate::clock::Clock;
@@ -12,12 +12,12 @@ use crate::snapshot::Snapshot;
 use crate::stats::{BreakerView, Counters, Stats};
 use crate::table::Table;
 use arc_swap::ArcSwap;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
@@ -86,6 +86,8 @@ impl Gateway {
     /// after that. Then nothing is accepted, connections without a request close, and the others close
     /// with their answer.
     pub async fn serve(self, sink: Arc<dyn AccessSink>, drain: impl Future<Output = Duration>) -> Drained {
+        // It is served once, since serving takes the gateway.
+        let _ = self.shared.sink.set(Arc::clone(&sink));
         accept_loop(self.listener, self.shared, sink, drain).await
     }
 }
@@ -93,7 +95,7 @@ impl Gateway {
 /// Feeds and observes a gateway from anywhere; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Handle {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl Handle {
@@ -113,7 +115,7 @@ impl Handle {
         Ok(())
     }
 
-    /// The counters.
+    /// The counters since the gateway was bound; those of a service are kept when it leaves the snapshot.
     pub fn stats(&self) -> Stats {
         let all = self.shared.counters.view();
         let table = self.shared.table.load();
@@ -126,19 +128,18 @@ impl Handle {
             in_flight: all.in_flight,
             connections: self.shared.clients().len() as u64,
             services,
+            elsewhere: self.shared.elsewhere.view(),
         }
     }
 
-    /// The breakers of all instances of the snapshot in force, in its order.
+    /// The breakers of all instances of the snapshot in force, in its order, each once.
     pub fn breakers(&self) -> Vec<BreakerView> {
         let table = self.shared.table.load();
-        let view = |instance: &Arc<crate::instance::Instance>| BreakerView {
-            service: instance.service().to_owned(),
-            instance: instance.id.to_string(),
-            run: instance.run,
-            state: instance.breaker_state().as_str(),
-        };
-        table.instances().map(view).collect()
+        let now = self.shared.clock.now();
+        let mut seen = HashSet::new();
+        // Two upstreams of one service may name the same instance.
+        let once = table.instances().filter(|instance| seen.insert(Arc::as_ptr(instance)));
+        once.map(|instance| instance.view(now)).collect()
     }
 }
 
@@ -149,6 +150,11 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) ids: Arc<RequestIds>,
     pub(crate) counters: Arc<Counters>,
+    /// Requests that went to no service: files, and what was refused before.
+    pub(crate) elsewhere: Arc<Counters>,
+    /// The runtime that the gateway was bound in; connections to instances live there.
+    pub(crate) runtime: tokio::runtime::Handle,
+    sink: OnceLock<Arc<dyn AccessSink>>,
     /// Monotonic milliseconds as of the last sweep, for everything that needs no better.
     pub(crate) coarse_ms: Arc<AtomicU64>,
     writer: Mutex<watch::Sender<u64>>,
@@ -167,6 +173,9 @@ impl Shared {
             clock,
             ids: Arc::new(RequestIds::new()),
             counters: Arc::default(),
+            elsewhere: Arc::default(),
+            runtime: tokio::runtime::Handle::current(),
+            sink: OnceLock::new(),
             coarse_ms: Arc::default(),
             writer: Mutex::new(writer),
             revision,
@@ -177,6 +186,11 @@ impl Shared {
 
     pub(crate) fn coarse_ms(&self) -> u64 {
         self.coarse_ms.load(Ordering::Relaxed)
+    }
+
+    /// Where records go; nowhere before the gateway serves.
+    pub(crate) fn sink(&self) -> Arc<dyn AccessSink> {
+        self.sink.get().map_or_else(|| Arc::new(NoAccessLog) as Arc<dyn AccessSink>, Arc::clone)
     }
 
     /// Resolves when the snapshot after this moment is in force.

@@ -103,6 +103,12 @@ impl RequestIds {
         }
     }
 
+    /// The id that somebody of ours gave when it is harmless, else a new one.
+    pub(crate) fn keep_or_make(&self, id: Option<&str>) -> HeaderValue {
+        let kept = id.filter(|id| is_request_id(id.as_bytes()));
+        kept.and_then(|id| HeaderValue::from_str(id).ok()).unwrap_or_else(|| self.make())
+    }
+
     pub(crate) fn make(&self) -> HeaderValue {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = *b"000000-0000000000";

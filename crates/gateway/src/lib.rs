@@ -4,7 +4,8 @@
 //! Policy (breaker, balancing) comes from `haus-watch`; sockets and time are at home here.
 //!
 //! The road of a request: `accept` → `answer` (head, route) → `forward` (which instance, how often)
-//! → `attempt` (one exchange) → `body` (back to the client), or from `answer` to `files`.
+//! → `attempt` (one exchange) → `body` (back to the client), or from `answer` to `files`. A request that
+//! somebody in our own process makes begins in `call`, takes the same road and ends in `call_body`.
 
 mod accept;
 mod access;
@@ -12,6 +13,8 @@ mod answer;
 mod attempt;
 mod body;
 mod budget;
+mod call;
+mod call_body;
 mod client;
 mod client_stream;
 mod clock;
@@ -34,8 +37,11 @@ mod table;
 mod upload;
 
 pub use access::{AccessRecord, AccessSink, NoAccessLog, RequestPath, Text};
+pub use call::{CallOptions, CallProblem, Called};
+pub use call_body::{CallBody, CallBodyError};
 pub use error::GatewayError;
 pub use gateway::{Drained, Gateway, Handle};
 pub use limits::Limits;
 pub use snapshot::{Address, Defaults, Endpoint, FilesTarget, Route, Snapshot, Target, Upstream};
-pub use stats::{BreakerView, ServiceStats, Stats};
+pub use stats::{BreakerView, Latency, ServiceStats, Stats, StatusClasses};
+pub use upload::RequestBody;

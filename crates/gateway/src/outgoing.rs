@@ -6,14 +6,14 @@ use crate::limits::REPLAY_BYTES_MAX;
 use crate::problem::Fault;
 use crate::request::RequestLife;
 use crate::table::RouteRule;
-use crate::upload::Upload;
+use crate::upload::{Inbound, Upload};
 use bytes::{Bytes, BytesMut};
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, Uri, Version};
 use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use tokio::time::timeout;
 
 /// Whether sending it twice means the same as sending it once (RFC 9110, section 9.2.2).
@@ -67,41 +67,44 @@ pub(crate) async fn prepare_upload(
     life: &mut RequestLife,
     route: &RouteRule,
     parts: &Parts,
-    incoming: Incoming,
+    inbound: Inbound,
     may_replay: bool,
 ) -> Result<Upload, Fault> {
-    if incoming.is_end_stream() {
+    if inbound.is_end_stream() {
         return Ok(Upload::Empty);
     }
-    let declared = declared_bytes(&parts.headers);
+    let declared = inbound.declared_bytes(&parts.headers);
     if declared.is_some_and(|bytes| bytes > route.max_body_bytes) {
         return Err(Fault::BodyTooLarge { limit_bytes: route.max_body_bytes });
     }
-    if may_replay && declared.is_some_and(|bytes| bytes <= REPLAY_BYTES_MAX) {
-        let bytes = Box::pin(read_whole(life.shared(), incoming)).await?;
+    if let Some(length) = declared.filter(|bytes| may_replay && *bytes <= REPLAY_BYTES_MAX) {
+        let bytes = Box::pin(read_whole(life.shared(), inbound, length)).await?;
         life.record().bytes_in = bytes.len() as u64;
         return Ok(Upload::Whole(Some(bytes)));
     }
-    let (upload, progress) = Upload::stream(incoming, route.max_body_bytes, life.shared().clock);
+    let (upload, progress) = Upload::stream(inbound, route.max_body_bytes, life.shared().clock);
     life.upload = Some(progress);
     Ok(upload)
 }
 
-fn declared_bytes(headers: &HeaderMap) -> Option<u64> {
-    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-/// Reads a body whose declared length was found small; the HTTP library holds the client to it.
-async fn read_whole(shared: &Shared, mut incoming: Incoming) -> Result<Bytes, Fault> {
+/// Reads a body whose declared length was found small. The HTTP library holds a client to it, and nobody but
+/// us a call.
+async fn read_whole(shared: &Shared, mut inbound: Inbound, length: u64) -> Result<Bytes, Fault> {
     let waited = shared.limits.body_idle;
     let mut whole = BytesMut::new();
     while let Some(frame) =
-        timeout(waited, incoming.frame()).await.map_err(|_| Fault::ClientTimeout { waited })?
+        timeout(waited, inbound.frame()).await.map_err(|_| Fault::ClientTimeout { waited })?
     {
         let frame = frame.map_err(|_| Fault::BadRequest { why: "its body broke off" })?;
         if let Ok(data) = frame.into_data() {
             whole.extend_from_slice(&data);
         }
+        if whole.len() as u64 > length {
+            break;
+        }
+    }
+    if whole.len() as u64 != length {
+        return Err(Fault::BadRequest { why: "its body is not as long as announced" });
     }
     Ok(whole.freeze())
 }

@@ -59,7 +59,7 @@ impl Fault {
     }
 
     /// Last part of the type URN; never changes once published.
-    fn code(&self) -> &'static str {
+    pub(crate) fn code(&self) -> &'static str {
         match self {
             Fault::BadRequest { .. } => "bad-request",
             Fault::NoRoute { .. } => "no-route",
@@ -83,7 +83,7 @@ impl Fault {
     }
 
     /// The sentence for programs.
-    fn sentence(&self) -> String {
+    pub(crate) fn sentence(&self) -> String {
         match self {
             Fault::BadRequest { why } => format!("the request is not understood: {why}"),
             Fault::NoRoute { host } => {

@@ -92,16 +92,17 @@ impl Drop for RequestLife {
             self.note("the client left before the answer began");
         }
         let Some(mut record) = self.record.take() else { return };
+        if let Some(upload) = &self.upload {
+            record.bytes_in = upload.bytes();
+        }
+        record.took_us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
         for counters in [Some(&self.shared.counters), self.service.as_ref()].into_iter().flatten() {
             counters.in_flight.fetch_sub(1, Ordering::Relaxed);
             if record.status >= 500 {
                 counters.failures.fetch_add(1, Ordering::Relaxed);
             }
         }
-        if let Some(upload) = &self.upload {
-            record.bytes_in = upload.bytes();
-        }
-        record.took_us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.service.as_ref().unwrap_or(&self.shared.elsewhere).answered(record.status, record.took_us);
         self.client.end_request();
         self.sink.record(record);
     }

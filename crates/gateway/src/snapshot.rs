@@ -1,6 +1,7 @@
 //! The immutable picture of where requests go. Whoever composes the house builds it;
 //! the gateway never asks where its facts come from.
 
+use haus_model::ServiceName;
 use haus_model::health::HealthState;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,6 +21,10 @@ pub struct Snapshot {
     /// requests that name no host. Other unknown hosts never get here, so that a foreign name that
     /// somebody lets resolve to this machine (DNS rebinding) reaches nothing.
     pub fallback: Option<Vec<Route>>,
+    /// Services that [`Handle::call`](crate::Handle::call) reaches, with routes or without. Whoever shares an
+    /// `Arc` with routes shares their round robin. One with an [`Address::Unix`] is not called: a socket
+    /// file, the coordinator's own above all, may know its peer by credentials, and every caller would be us.
+    pub services: BTreeMap<ServiceName, Arc<Upstream>>,
     /// What holds where a route says nothing.
     pub defaults: Defaults,
 }
@@ -122,6 +127,14 @@ pub struct Endpoint {
     pub address: Address,
     /// Healthy ones are used first, then degraded ones; unknown and offline ones never.
     pub state: HealthState,
+    /// Its share of the requests beside the others of the same state, usually [`Endpoint::WEIGHT_DEFAULT`];
+    /// 0 gets none. Shares finer than 1 in 100 are rounded.
+    pub weight: u32,
+}
+
+impl Endpoint {
+    /// The weight of an instance that nobody gave one.
+    pub const WEIGHT_DEFAULT: u32 = 1;
 }
 
 /// Where an instance listens.

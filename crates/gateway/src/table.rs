@@ -9,7 +9,7 @@ use crate::instance::{Instance, Service};
 use crate::path::has_prefix;
 use crate::snapshot::{Address, Defaults, Route, Snapshot, Target, Upstream};
 use crate::stats::Counters;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, header};
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -25,6 +25,9 @@ pub(crate) struct Table {
     pub(crate) services: Vec<Arc<Service>>,
     /// Kept over snapshots, also for services that are gone: a counter never falls back.
     pub(crate) counters: BTreeMap<Arc<str>, Arc<Counters>>,
+    /// Those that can be called.
+    by_name: BTreeMap<Arc<str>, Arc<Service>>,
+    pub(crate) defaults: Defaults,
 }
 
 /// One route, ready for use.
@@ -48,7 +51,29 @@ pub(crate) enum Goal {
     Files(FileRoot),
 }
 
+impl RouteRule {
+    /// What holds for one call to a service: no prefix, and nothing of the caller's leave to call.
+    pub(crate) fn of_call(service: &Arc<Service>, timeout: Duration, defaults: &Defaults) -> RouteRule {
+        RouteRule {
+            prefix: String::new(),
+            name: format!("call:{}", service.name).into(),
+            strip: None,
+            timeout,
+            retries: defaults.retries,
+            max_body_bytes: defaults.max_body_bytes,
+            deny_headers: vec![header::AUTHORIZATION],
+            answer_headers: Vec::new(),
+            goal: Goal::Service(Arc::clone(service)),
+        }
+    }
+}
+
 impl Table {
+    /// The service of this name, when it can be called.
+    pub(crate) fn service(&self, name: &str) -> Option<&Arc<Service>> {
+        self.by_name.get(name)
+    }
+
     /// The route for a host (lower case, without port; empty when none was named) and a safe path.
     pub(crate) fn find(&self, host: &str, path: &str) -> Option<&Arc<RouteRule>> {
         let routes = match self.hosts.get(host) {
@@ -78,9 +103,15 @@ impl Table {
             Some(routes) => Some(builder.routes(routes, &snapshot.defaults)?),
             None => None,
         };
+        let mut by_name = BTreeMap::new();
+        for (name, upstream) in &snapshot.services {
+            if is_callable(upstream) {
+                by_name.insert(name.as_str().into(), builder.service(upstream));
+            }
+        }
         let own_domain = format!("{}.localhost", snapshot.house.to_ascii_lowercase());
         let Builder { services, counters, .. } = builder;
-        Ok(Table { hosts, fallback, own_domain, services, counters })
+        Ok(Table { hosts, fallback, own_domain, services, counters, by_name, defaults: snapshot.defaults })
     }
 
     /// Closes what the next table does not have any more. Requests under way keep their connections.
@@ -174,12 +205,19 @@ impl Builder {
                 .clone();
             instances.push(instance);
         }
-        let states = upstream.endpoints.iter().map(|endpoint| endpoint.state).collect();
-        let service = Arc::new(Service::new(upstream, name, counters, instances, states));
+        let service = Arc::new(Service::new(upstream, name, counters, instances));
         self.services.push(Arc::clone(&service));
         self.known.push((address, Arc::clone(&service)));
         service
     }
+}
+
+/// A socket file may tell its peer by credentials, and every caller would be us.
+fn is_callable(upstream: &Upstream) -> bool {
+    upstream.endpoints.iter().all(|endpoint| match &endpoint.address {
+        Address::Tcp(_) => true,
+        Address::Unix(_) => false,
+    })
 }
 
 fn header_name(route: &Route, header: &str) -> Result<HeaderName, GatewayError> {

@@ -3,6 +3,9 @@
 
 mod bodies;
 mod breaker;
+mod call_faults;
+mod calling;
+mod calls;
 mod drain;
 mod files;
 mod headers;

@@ -95,7 +95,7 @@ pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) 
 }
 
 pub(crate) fn endpoint(id: &str, address: SocketAddr, state: HealthState) -> Endpoint {
-    Endpoint { id: id.to_owned(), run: 1, address: Address::Tcp(address), state }
+    Endpoint { id: id.to_owned(), run: 1, address: Address::Tcp(address), state, weight: 1 }
 }
 
 /// Healthy instances `shop/1`, `shop/2`, …
