@@ -1,203 +1,168 @@
-//! Public answers, made from the state of the house. Pure.
+//! Public answers, made from what the directory knows and the plan says. Pure but for the clock that times
+//! are told by.
 
-use haus_api::registry::{Discovery, Health, Instance, Service, ServiceHealth, Services, ServicesHealth};
-use haus_api::status::{HouseStatus, InstanceStatus, ServiceStatus};
-use haus_api::{Problem, ProblemCode};
-use haus_model::ServiceName;
+use crate::clock::Clock;
+use crate::directory::{Row, Standing};
+use haus_api::health::InstanceHealth;
+use haus_api::registry::Instance;
+use haus_api::watch;
+use haus_model::Timestamp;
 use haus_model::health::HealthState;
+use haus_model::house::House;
+use haus_model::route::RouteTarget;
+use haus_model::service::RunsAs;
+use haus_watch::registry::{Entry, RegistryChange, What};
+use std::sync::Arc;
 
-/// `GET /health`
-pub(crate) fn health(house: &HouseStatus) -> Health {
-    Health {
-        status: if house.store.writable { HealthState::Healthy } else { HealthState::Degraded },
-        timestamp: house.at.to_string(),
-        version: house.version.clone(),
-        house: house.house.clone(),
+/// Service and address of every route, in the order of the plan's hosts.
+pub(crate) fn urls(house: &House, gateway_port: u16) -> Vec<(String, String)> {
+    let coordinator = house.services.values().find(|service| service.runs_as == RunsAs::Coordinator);
+    let mut urls = Vec::new();
+    for (host, paths) in &house.routes {
+        for (path, route) in paths {
+            let name = match &route.target {
+                RouteTarget::Service { service, .. } => service.to_string(),
+                RouteTarget::Coordinator => {
+                    coordinator.map_or_else(|| "haus".to_owned(), |service| service.name.to_string())
+                }
+                RouteTarget::Files { .. } => "files".to_owned(),
+            };
+            let port = if gateway_port == 80 { String::new() } else { format!(":{gateway_port}") };
+            urls.push((name, format!("http://{host}{port}{path}")));
+        }
     }
+    urls
 }
 
-/// `GET /api/services`
-pub(crate) fn services(house: &HouseStatus) -> Services {
-    Services { revision: house.revision, services: house.services.iter().map(service).collect() }
-}
-
-/// `GET /api/health/services`
-pub(crate) fn services_health(house: &HouseStatus) -> ServicesHealth {
-    let count = |state| house.services.iter().filter(|service| service.health == state).count();
-    let [healthy, degraded, offline, unknown] =
-        [HealthState::Healthy, HealthState::Degraded, HealthState::Offline, HealthState::Unknown].map(count);
-    let status = if offline > 0 {
-        HealthState::Offline
-    } else if degraded + unknown > 0 {
-        HealthState::Degraded
-    } else {
-        HealthState::Healthy
+/// A change as watchers get it.
+pub(crate) fn change(change: &RegistryChange, name: &str, clock: Clock) -> watch::RegistryChange {
+    let (word, entry, why) = match &change.what {
+        What::Put(entry) => ("put", Some(entry), None),
+        What::Removed { why } => ("removed", None, Some(why.clone())),
     };
-    ServicesHealth {
-        status,
-        timestamp: house.at.to_string(),
-        services_healthy: healthy,
-        services_degraded: degraded,
-        services_offline: offline,
-        services_unknown: unknown,
-        services_total: house.services.len(),
-        services: house.services.iter().map(service_health).collect(),
+    watch::RegistryChange {
+        revision: change.revision,
+        service: change.id.service.to_string(),
+        id: name.to_owned(),
+        change: word.to_owned(),
+        instance: entry.map(|entry| instance(entry, name, clock)),
+        why,
     }
 }
 
-/// `GET /api/discover`: `turn` grows by one per call, so that usable instances take turns.
-///
-/// # Errors
-/// The service is not in the plan.
-pub(crate) fn discover(house: &HouseStatus, name: &ServiceName, turn: u64) -> Result<Discovery, Problem> {
-    let service = house.services.iter().find(|service| service.name == *name).ok_or_else(|| {
-        Problem::new(ProblemCode::NotFound, format!("there is no service `{name}` in house {}", house.house))
-            .with_hint("GET /api/services lists them")
-    })?;
-    let states: Vec<HealthState> = service.instances.iter().map(|instance| instance.health).collect();
-    let chosen = haus_watch::balance::next(turn, &states, &[]);
-    let mut usable: Vec<&InstanceStatus> = service
-        .instances
-        .iter()
-        .filter(|instance| matches!(instance.health, HealthState::Healthy | HealthState::Degraded))
-        .collect();
-    usable.sort_by_key(|instance| instance.health);
-    let shown = chosen.map_or_else(|| service.instances.first(), |index| service.instances.get(index));
-    Ok(Discovery {
-        name: name.clone(),
-        address: shown.map(|instance| instance.address.clone()).unwrap_or_default(),
-        port: shown.and_then(|instance| instance.main_port),
-        health: shown.map_or(service.health, |instance| instance.health),
-        balancing: "round-robin over healthy endpoints, then degraded ones".to_owned(),
-        endpoints: usable.into_iter().map(instance).collect(),
-        revision: house.revision,
+/// An instance with what is known of it beside its entry.
+pub(crate) fn row(row: &Row, clock: Clock) -> Instance {
+    let instance = instance(row.entry(), row.frame.name(), clock);
+    let told = |at: Timestamp| clock.wall_of(at).to_string();
+    Instance { load: row.note.load, lease_until: row.note.lease_until.map(told), ..instance }
+}
+
+/// An instance in a list of all: without its words.
+pub(crate) fn listed(row: &Row, clock: Clock) -> Instance {
+    Instance { metadata: std::collections::BTreeMap::new(), ..self::row(row, clock) }
+}
+
+/// An instance by its entry alone.
+fn instance(entry: &Entry, name: &str, clock: Clock) -> Instance {
+    Instance {
+        id: name.to_owned(),
+        run: entry.run,
+        address: entry.address.clone(),
+        port: entry.main_port.as_ref().and_then(|name| entry.ports.get(name)).copied(),
+        ports: entry.ports.iter().map(|(name, number)| (name.to_string(), *number)).collect(),
+        health: entry.state,
+        since: clock.wall_of(entry.since).to_string(),
+        why: entry.why.clone(),
+        lease_until: entry.lease_until.map(|at| clock.wall_of(at).to_string()),
+        revision: entry.revision,
+        origin: entry.origin.as_str().to_owned(),
+        name: entry.name.clone(),
+        version: entry.version.clone(),
+        load: entry.load,
+        weight: entry.weight,
+        metadata: entry.metadata.clone(),
+    }
+}
+
+/// The health of one instance.
+pub(crate) fn instance_health(row: &Row, clock: Clock) -> InstanceHealth {
+    let (entry, note) = (row.entry(), &row.note);
+    let told = |at: Timestamp| clock.wall_of(at).to_string();
+    InstanceHealth {
+        id: row.frame.name().to_owned(),
+        status: entry.state,
+        since: told(entry.since),
+        why: entry.why.clone(),
+        evidence: note.probed.as_ref().map(|probed| probed.evidence.clone()),
+        last_check: note.probed.as_ref().map(|probed| told(probed.at)),
+        last_heartbeat: note.beat_at.map(told),
+        response_time_ms: response_ms(row),
+    }
+}
+
+/// How long its last probe took, or what it reported itself.
+pub(crate) fn response_ms(row: &Row) -> Option<f64> {
+    // Whole milliseconds of a probe are far below 2^52.
+    let probed = row.note.probed.as_ref().map(|probed| probed.took_ms as f64);
+    row.note.response_ms.or(probed)
+}
+
+/// A service of the plan of which nobody has told anything yet.
+pub(crate) fn unheard(runs_outside: bool) -> Arc<Standing> {
+    let why = if runs_outside { "no instance has registered" } else { "the house has just begun" };
+    Arc::new(Standing {
+        phase: "waiting".to_owned(),
+        health: HealthState::Unknown,
+        since: Timestamp(0),
+        why: why.to_owned(),
     })
 }
 
-fn service(service: &ServiceStatus) -> Service {
-    Service {
-        name: service.name.clone(),
-        about: service.about.clone(),
-        status: service.health,
-        urls: service.urls.clone(),
-        dependencies: service.needs.clone(),
-        instances: service.instances.iter().map(instance).collect(),
+/// The place in `weights` whose turn it is. Over as many turns as the weights add up to, each gets exactly
+/// its weight, and the heavier ones are spread, not bundled.
+pub(crate) fn turn_of(turn: u64, weights: &[u32]) -> Option<usize> {
+    let total: u64 = weights.iter().map(|weight| u64::from((*weight).max(1))).sum();
+    let mut left = turn.checked_rem(total)?;
+    for round in 1.. {
+        let in_round = || weights.iter().enumerate().filter(move |(_, weight)| (**weight).max(1) >= round);
+        let count = u64::try_from(in_round().count()).unwrap_or(u64::MAX);
+        if left < count {
+            let nth = usize::try_from(left).ok()?;
+            return in_round().nth(nth).map(|(index, _)| index);
+        }
+        left = left.checked_sub(count).filter(|_| count > 0)?;
     }
-}
-
-fn instance(instance: &InstanceStatus) -> Instance {
-    Instance {
-        id: instance.id.clone(),
-        run: instance.run,
-        address: instance.address.clone(),
-        port: instance.main_port,
-        ports: instance.ports.clone(),
-        health: instance.health,
-        since: instance.since.to_string(),
-        why: instance.why.clone(),
-        lease_until: instance.lease_until.map(|until| until.to_string()),
-        revision: instance.revision,
-    }
-}
-
-fn service_health(service: &ServiceStatus) -> ServiceHealth {
-    let evidence = service
-        .instances
-        .iter()
-        .filter_map(|instance| instance.evidence.clone().map(|evidence| (instance.id.to_string(), evidence)));
-    ServiceHealth {
-        name: service.name.clone(),
-        status: service.health,
-        since: service.since.to_string(),
-        why: service.why.clone(),
-        evidence: evidence.collect(),
-    }
+    None
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use haus_model::{InstanceId, Timestamp};
-    use std::collections::BTreeMap;
 
-    fn instance(ordinal: u32, health: HealthState) -> InstanceStatus {
-        InstanceStatus {
-            id: InstanceId { service: "api".parse().unwrap(), ordinal },
-            run: 1,
-            pid: Some(1),
-            phase: health.to_string(),
-            health,
-            since: Timestamp(0),
-            why: "test".into(),
-            restarts: 0,
-            address: "127.0.0.1".into(),
-            ports: BTreeMap::from([("http".into(), 20_000 + u16::try_from(ordinal).unwrap())]),
-            evidence: None,
-            next_try: None,
-            main_port: Some(20_000 + u16::try_from(ordinal).unwrap()),
-            lease_until: None,
-            revision: 1,
+    #[track_caller]
+    fn check(weights: &[u32], expected: &[usize]) {
+        let turns: Vec<usize> =
+            (0..expected.len()).map(|turn| turn_of(turn as u64, weights).unwrap()).collect();
+        assert_eq!(turns, expected, "{weights:?}");
+    }
+
+    #[test]
+    fn everybody_gets_turns_by_weight() {
+        check(&[1, 1], &[0, 1, 0, 1, 0]);
+        check(&[1, 1, 1], &[0, 1, 2, 0]);
+        check(&[3, 1], &[0, 1, 0, 0, 0, 1, 0, 0]);
+        check(&[1, 2, 3], &[0, 1, 2, 1, 2, 2, 0]);
+        check(&[0, 0], &[0, 1, 0]);
+        assert_eq!(turn_of(7, &[]), None);
+    }
+
+    #[test]
+    fn a_cycle_gives_each_exactly_its_weight() {
+        for weights in [vec![100, 1, 7], vec![5; 20], (1..=50).collect()] {
+            let total: u32 = weights.iter().sum();
+            let mut counts = vec![0; weights.len()];
+            (0..u64::from(total)).for_each(|turn| counts[turn_of(turn + 3, &weights).unwrap()] += 1);
+            assert_eq!(counts, weights);
         }
-    }
-
-    fn house(states: &[HealthState]) -> HouseStatus {
-        let instances = (1..).zip(states).map(|(ordinal, state)| instance(ordinal, *state)).collect();
-        let service = ServiceStatus {
-            name: "api".parse().unwrap(),
-            about: None,
-            phase: "healthy".into(),
-            health: states.iter().copied().max().unwrap_or(HealthState::Unknown),
-            since: Timestamp(0),
-            why: "test".into(),
-            needs: Vec::new(),
-            urls: Vec::new(),
-            instances,
-        };
-        HouseStatus {
-            house: "test".into(),
-            title: None,
-            stage: "default".into(),
-            domain: "test.localhost".into(),
-            version: "0".into(),
-            at: Timestamp(0),
-            core_since: Timestamp(0),
-            parent_pid: 1,
-            core_pid: 2,
-            folder: "/".into(),
-            gateway: "127.0.0.1:8080".into(),
-            draining: false,
-            ready: true,
-            revision: 9,
-            store: haus_api::status::StoreStatus { writable: true, last_error: None, events_lost: 0 },
-            services: vec![service],
-        }
-    }
-
-    #[test]
-    fn discovery_gives_usable_instances_their_turn() {
-        use HealthState::{Healthy, Offline};
-        let house = house(&[Healthy, Offline, Healthy]);
-        let name = "api".parse().unwrap();
-        let ports: Vec<_> = (0..4).map(|turn| discover(&house, &name, turn).unwrap().port.unwrap()).collect();
-        assert_eq!(ports, [20_001, 20_003, 20_001, 20_003]);
-        assert_eq!(discover(&house, &name, 0).unwrap().endpoints.len(), 2);
-    }
-
-    #[test]
-    fn an_unknown_service_is_a_problem_with_a_hint() {
-        let problem = discover(&house(&[]), &"nobody".parse().unwrap(), 0).unwrap_err();
-        assert_eq!((problem.status, problem.code), (404, ProblemCode::NotFound));
-        assert!(problem.hint.is_some());
-    }
-
-    #[test]
-    fn the_house_is_as_healthy_as_its_worst_service() {
-        assert_eq!(services_health(&house(&[HealthState::Healthy])).status, HealthState::Healthy);
-        assert_eq!(services_health(&house(&[HealthState::Degraded])).status, HealthState::Degraded);
-        let offline = services_health(&house(&[HealthState::Offline]));
-        assert_eq!(
-            (offline.status, offline.services_offline, offline.services_total),
-            (HealthState::Offline, 1, 1)
-        );
     }
 }

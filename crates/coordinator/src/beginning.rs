@@ -7,11 +7,12 @@ use crate::fingerprint;
 use crate::places::Places;
 use crate::ports::Numbers;
 use crate::start::{CoreError, Options};
-use crate::{chain, credentials, ports};
+use crate::vaulting::{Keys, KeysError, choose};
+use crate::{chain, ports};
 use haus_houseplan::DiskFiles;
 use haus_model::house::House;
 use haus_model::{InstanceId, ServiceName};
-use haus_store::{MemoryStore, Retention, SqliteStore, Store, StoreError};
+use haus_store::{ClosedLedger, Ledger, MemoryStore, Retention, SqliteStore, Store, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -30,6 +31,8 @@ pub(crate) struct Beginning {
     pub accepted: Accepted,
     /// The memory.
     pub store: Arc<dyn Store>,
+    /// The memory of what must not be lost or forged.
+    pub ledger: Arc<dyn Ledger>,
     /// What is prepared already.
     pub prepared: BTreeMap<ServiceName, String>,
     /// First run number of instances.
@@ -38,8 +41,8 @@ pub(crate) struct Beginning {
     pub first_prepare_run: u64,
     /// Last revision of the registry that anybody may have seen.
     pub revision: u64,
-    /// Names of credentials that were generated.
-    pub made: Vec<String>,
+    /// The key ring of the credentials.
+    pub keys: Keys,
     /// What a person should know.
     pub notes: Vec<String>,
 }
@@ -52,10 +55,12 @@ pub(crate) fn fresh(options: &Options, running: &BTreeSet<InstanceId>) -> Result
     let (root, house) = read_plan(options)?;
     let forget = accepted::forget(&options.places.accepted_plan());
     forget.map_err(|source| CoreError::System { attempt: "forget the plan of an earlier run", source })?;
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&options.places.database())?);
+    let sqlite = Arc::new(SqliteStore::open(&options.places.database())?);
+    let ledger: Arc<dyn Ledger> = Arc::clone(&sqlite) as Arc<dyn Ledger>;
+    let store: Arc<dyn Store> = sqlite;
     forget_gone(&house, &options.places, &*store)?;
     let chosen = ports::choose(&house, &*store, &Numbers::new(), running)?;
-    let made = credentials::generate_missing(&house, &options.places)?;
+    let keys = open_keys(options, &*ledger)?;
     let accepted = Accepted::new(root, house, &chosen.auto);
     accepted::keep(&options.places.accepted_plan(), &accepted)
         .map_err(|source| CoreError::System { attempt: "keep the plan in the state folder", source })?;
@@ -67,9 +72,16 @@ pub(crate) fn fresh(options: &Options, running: &BTreeSet<InstanceId>) -> Result
         first_prepare_run: store.next_run(RUNS_RESERVED)?,
         revision: reserve_revisions(&*store)?,
         store,
-        made,
-        notes: chosen.notes,
+        ledger,
+        notes: keys.warnings().iter().cloned().chain(chosen.notes).collect(),
+        keys,
     })
+}
+
+/// Opens the key ring that belongs to the database.
+fn open_keys(options: &Options, ledger: &dyn Ledger) -> Result<Keys, KeysError> {
+    let custody = choose(&options.keys, options.places.key_ring())?;
+    Keys::open(custody, ledger, &options.places.database())
 }
 
 /// Frees the ports of services that are neither in the plan nor have data: their numbers and
@@ -108,22 +120,36 @@ pub(crate) fn returning(
         prepared: surely_prepared(&accepted.house, running),
         accepted,
         store: Arc::new(MemoryStore::new()),
+        ledger: Arc::new(ClosedLedger::new("the database was not opened yet")),
         first_run: from_clock(clock, 0),
         first_prepare_run: from_clock(clock, 1),
         revision: from_clock(clock, 0),
-        made: Vec::new(),
+        keys: Keys::closed("the database was not opened yet".to_owned()),
         notes: Vec::new(),
     };
     match SqliteStore::open(&options.places.database()) {
         Ok(store) => {
-            beginning.store = Arc::new(store);
+            let sqlite = Arc::new(store);
+            beginning.ledger = Arc::clone(&sqlite) as Arc<dyn Ledger>;
+            beginning.store = sqlite;
             if let Err(error) = beginning.take_numbers() {
                 beginning.notes.push(format!("numbers are taken from the clock: {}", chain(&error)));
+            }
+            match open_keys(options, &*beginning.ledger) {
+                Ok(keys) => beginning.keys = keys,
+                // What runs has its credentials; what starts anew cannot have them until this is mended.
+                Err(error) => {
+                    let why = chain(&error);
+                    beginning.notes.push(format!("credentials stay closed: {why}; {}", error.remedy()));
+                    beginning.keys = Keys::closed(why);
+                }
             }
         }
         Err(error) => {
             let why = format!("events are kept in memory only, until the next `haus up`: {}", chain(&error));
             beginning.store = Arc::new(MemoryStore::standing_in(why.clone()));
+            beginning.ledger = Arc::new(ClosedLedger::new(why.clone()));
+            beginning.keys = Keys::closed(why.clone());
             beginning.notes.push(why);
         }
     }

@@ -43,7 +43,8 @@ pub(crate) fn service_fingerprint(service: &Service) -> String {
     digest(service)
 }
 
-fn digest(value: &impl serde::Serialize) -> String {
+/// The fingerprint of plain data.
+pub(crate) fn digest(value: &impl serde::Serialize) -> String {
     let bytes = serde_json::to_vec(value).expect("model types are plain data with text keys");
     format!("{:016x}", fnv1a(&bytes))
 }

@@ -1,7 +1,13 @@
-//! A small house for the unit tests of this crate.
+//! A small house for the unit tests of this crate, and a desk for the tests of handlers.
 
-use haus_model::house::{GatewaySettings, House};
-use haus_model::service::{Limits, PortNumber, Recover, Rollout, RunsAs, Service, Stop};
+mod desk;
+mod engine;
+
+pub(crate) use desk::{Answer, TestDesk};
+
+use haus_model::alert::Alerting;
+use haus_model::house::{ApiSettings, GatewaySettings, House};
+use haus_model::service::{Limits, NewCredential, PortNumber, Recover, Rollout, RunsAs, Service, Stop};
 use haus_model::template::{Piece, Template, Variable};
 use haus_model::{InstanceId, PortName};
 use std::collections::BTreeMap;
@@ -25,6 +31,7 @@ pub(crate) fn service(name: &str, instances: u32) -> Service {
         config: None,
         env: BTreeMap::new(),
         credentials: BTreeMap::new(),
+        new_credential: NewCredential::default(),
         health: None,
         needs: Vec::new(),
         instances,
@@ -46,6 +53,9 @@ pub(crate) fn house(services: Vec<Service>) -> House {
         services: services.into_iter().map(|service| (service.name.clone(), service)).collect(),
         routes: BTreeMap::new(),
         credentials: BTreeMap::new(),
+        api: ApiSettings::default(),
+        alerts: Alerting::default(),
+        maintenance: Vec::new(),
     }
 }
 

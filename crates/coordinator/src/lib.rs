@@ -6,32 +6,49 @@
 mod accepted;
 mod access_log;
 mod addresses;
+mod alarms;
+mod anchor;
+mod announcing;
 mod answer;
+mod api;
+mod api_log;
 mod beginning;
 mod clock;
-mod credentials;
+mod desk;
+mod directory;
 mod durable;
 mod engine;
+mod errands;
 mod fingerprint;
 #[cfg(test)]
 mod fixture;
+mod guard;
 mod http;
 mod journal;
 mod listen;
+mod meters;
 mod occupant;
+mod opening;
 mod places;
 mod plan;
 mod ports;
 pub mod progress;
+mod random;
+mod registrar;
+mod rotating;
 mod snapshot;
 mod spawn;
 mod start;
+pub mod trail_verify;
+mod trial;
+mod vaulting;
 
 use haus_model::error::chain;
 
 pub use places::Places;
 pub use progress::{Observer, Progress};
 pub use start::{CoreError, Options, run};
+pub use vaulting::{KeyPlace, KeysError};
 
 /// Whether we may give every service an account of its own.
 fn is_root() -> bool {

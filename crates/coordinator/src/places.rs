@@ -3,7 +3,7 @@
 //! Two roots: the state folder survives a reboot, the run folder need not. Only names are
 //! made here; nothing touches the disk.
 
-use haus_model::{CredentialName, InstanceId, ServiceName};
+use haus_model::{InstanceId, ServiceName};
 use std::path::{Path, PathBuf};
 
 /// The folders of one house.
@@ -49,14 +49,19 @@ impl Places {
         self.run.join("api.sock")
     }
 
-    /// Folder of the generated credential values.
-    pub fn vault_folder(&self) -> PathBuf {
-        self.state.join("credentials")
+    /// The key ring, unless it is kept elsewhere.
+    pub fn key_ring(&self) -> PathBuf {
+        self.state.join("keyring")
     }
 
-    /// File with a generated value (0600) until the vault seals it.
-    pub fn credential_value(&self, name: &CredentialName) -> PathBuf {
-        self.vault_folder().join(name.as_str())
+    /// The signed head of the trail.
+    pub fn trail_anchor(&self) -> PathBuf {
+        self.state.join("trail-anchor.json")
+    }
+
+    /// Folder in which an earlier version kept credential values; they are imported from there.
+    pub fn vault_folder(&self) -> PathBuf {
+        self.state.join("credentials")
     }
 
     /// Folder with the credential files of one instance.
@@ -92,6 +97,11 @@ impl Places {
     /// The captured output of an instance.
     pub fn log(&self, id: &InstanceId) -> PathBuf {
         self.logs().join(format!("{}.{}.log", id.service, id.ordinal))
+    }
+
+    /// The log of requests to the API.
+    pub fn api_log(&self) -> PathBuf {
+        self.logs().join("api.log")
     }
 
     /// The gateway's access log.

@@ -8,12 +8,21 @@ use haus_model::health::ProbeKind;
 use haus_model::house::House;
 use haus_model::service::{RunsAs, Service};
 use haus_watch::conductor::{Desired, DesiredService, ProbeRhythm};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// What the conductor is asked to keep running.
-pub(crate) fn desired(house: &House, addresses: &Addresses) -> Desired {
-    let services = house.services.values().map(|service| (service.name.clone(), one(service, addresses)));
+///
+/// An external service is nothing to start: while somebody can use it (`present`) it is there for those who
+/// need it, otherwise they wait for it.
+pub(crate) fn desired(house: &House, addresses: &Addresses, present: &BTreeSet<ServiceName>) -> Desired {
+    let services = house.services.values().map(|service| {
+        let mut wanted = one(service, addresses);
+        if service.runs_as == RunsAs::External {
+            wanted.instances = u32::from(present.contains(&service.name));
+        }
+        (service.name.clone(), wanted)
+    });
     Desired { services: services.collect() }
 }
 
@@ -34,7 +43,7 @@ fn one(service: &Service, addresses: &Addresses) -> DesiredService {
         recover: service.recover,
         rollout: service.rollout,
         stop: service.stop,
-        external: service.runs_as == RunsAs::Coordinator,
+        external: service.runs_as != RunsAs::Process,
     }
 }
 
@@ -143,6 +152,34 @@ mod tests {
 
     fn service<'a>(house: &'a mut House, name: &str) -> &'a mut Service {
         house.services.get_mut(name).unwrap()
+    }
+
+    #[test]
+    fn an_external_service_is_waited_for_and_never_started_or_stopped() {
+        use haus_model::Timestamp;
+        use haus_watch::conductor::{Action, Conductor};
+        let mut scanner = fixture::service("scanner", 1);
+        scanner.runs_as = RunsAs::External;
+        let mut api = fixture::service("api", 1);
+        api.needs = vec!["scanner".parse().unwrap()];
+        let house = fixture::house(vec![api, scanner]);
+        let addresses = Addresses::new(&house, &fixture::ports(&house));
+        let mut conductor = Conductor::new(1, 1, BTreeMap::new());
+        let mut orders = |now: i64, present: &[&str]| -> Vec<String> {
+            let present = present.iter().map(|name| name.parse().unwrap()).collect();
+            conductor.set_desired(Timestamp(now), desired(&house, &addresses, &present));
+            let actions = std::iter::from_fn(|| conductor.poll_action());
+            let told = |action| match action {
+                Action::Spawn { id, .. } => Some(format!("spawn {id}")),
+                Action::Stop { id, .. } => Some(format!("stop {id}")),
+                Action::Prepare { .. } | Action::Probe { .. } | Action::Changed(_) | Action::Drained => None,
+            };
+            actions.filter_map(told).collect()
+        };
+        assert_eq!(orders(0, &[]), [""; 0]);
+        assert_eq!(orders(1, &["scanner"]), ["spawn api/1"]);
+        assert_eq!(orders(2, &[]), [""; 0], "who runs already runs on");
+        assert_eq!(orders(3, &["scanner"]), [""; 0]);
     }
 
     #[test]

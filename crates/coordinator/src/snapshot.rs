@@ -9,7 +9,7 @@ use haus_model::id::PortName;
 use haus_model::route::{PathRoute, RouteTarget};
 use haus_model::service::{Rollout, RunsAs};
 use haus_model::{InstanceId, ServiceName};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -22,8 +22,14 @@ const BODY_BYTES_MAX_DEFAULT: u64 = 10 << 20;
 pub(crate) struct Seen {
     /// The instance.
     pub id: InstanceId,
+    /// How people call it: `api/1`, or `scanner/desk-1` for one that gave itself a name.
+    pub name: String,
     /// Number of its start.
     pub run: u64,
+    /// Where it listens, when it registered by itself; otherwise the plan says where.
+    pub address: Option<SocketAddr>,
+    /// Its share of the requests.
+    pub weight: u32,
     /// Its health.
     pub state: HealthState,
     /// What to tell a visitor when it cannot be used.
@@ -56,6 +62,7 @@ pub(crate) fn build(
         house: house.name.to_string(),
         hosts,
         fallback: Some(own),
+        services: builder.services(),
         defaults: Defaults {
             timeout: house.gateway.timeout,
             retries: house.gateway.retries,
@@ -99,6 +106,14 @@ impl Builder<'_> {
         }
     }
 
+    /// Every service by name, with or without routes: for calls of one service by another.
+    fn services(&mut self) -> BTreeMap<ServiceName, Arc<Upstream>> {
+        // Also services that registered without being in the plan.
+        let names: BTreeSet<ServiceName> =
+            self.house.services.keys().chain(self.seen.keys()).cloned().collect();
+        names.into_iter().map(|name| (name.clone(), self.upstream(&name, None))).collect()
+    }
+
     fn own_routes(&self) -> Vec<Route> {
         let upstream = self.own_upstream();
         let prefixes = ["/health", "/api"];
@@ -121,6 +136,7 @@ impl Builder<'_> {
                 run: 1,
                 address: Address::Unix(self.places.api_socket()),
                 state: HealthState::Healthy,
+                weight: 1,
             }],
             hold: None,
             why_empty: "the coordinator is starting".to_owned(),
@@ -137,17 +153,25 @@ impl Builder<'_> {
             return self.own_upstream();
         }
         let instances = self.seen.get(name).map(Vec::as_slice).unwrap_or_default();
+        let main = service.and_then(|service| service.main_port());
         let endpoints = instances.iter().filter_map(|seen| {
-            let address: IpAddr = self.addresses.address(name)?.parse().ok()?;
-            let number = self.addresses.port(&seen.id, port)?;
+            let address = match seen.address {
+                // It has one port, whose name nobody knows.
+                Some(address) => (port.is_none_or(|port| Some(port) == main)).then_some(address)?,
+                None => {
+                    let address: IpAddr = self.addresses.address(name)?.parse().ok()?;
+                    SocketAddr::new(reachable(address), self.addresses.port(&seen.id, port)?)
+                }
+            };
             Some(Endpoint {
-                id: seen.id.to_string(),
+                id: seen.name.clone(),
                 run: seen.run,
-                address: Address::Tcp(SocketAddr::new(reachable(address), number)),
+                address: Address::Tcp(address),
                 state: seen.state,
+                weight: seen.weight,
             })
         });
-        let whys: Vec<String> = instances.iter().map(|seen| format!("{}: {}", seen.id, seen.why)).collect();
+        let whys: Vec<String> = instances.iter().map(|seen| format!("{}: {}", seen.name, seen.why)).collect();
         let upstream = Arc::new(Upstream {
             service: name.to_string(),
             endpoints: endpoints.collect(),
@@ -160,7 +184,7 @@ impl Builder<'_> {
 }
 
 /// A service that listens everywhere is reached over loopback.
-fn reachable(address: IpAddr) -> IpAddr {
+pub(crate) fn reachable(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(v4) if v4.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
         IpAddr::V6(v6) if v6.is_unspecified() => IpAddr::V6(std::net::Ipv6Addr::LOCALHOST),
@@ -198,7 +222,15 @@ mod tests {
         ]);
         let addresses = Addresses::new(&house, &fixture::ports(&house));
         let id = InstanceId { service: "api".parse().unwrap(), ordinal: 2 };
-        let one = Seen { id: id.clone(), run: 4, state: HealthState::Healthy, why: "healthy".into() };
+        let one = Seen {
+            id: id.clone(),
+            name: id.to_string(),
+            run: 4,
+            address: None,
+            weight: 1,
+            state: HealthState::Healthy,
+            why: "healthy".into(),
+        };
         let seen = BTreeMap::from([(id.service, vec![one])]);
         let places = Places::new("/state", "/run/test");
         let snapshot = build(&house, Path::new("/plan"), &places, &addresses, &seen);
@@ -216,6 +248,40 @@ mod tests {
             snapshot.hosts["test.localhost"].iter().map(|route| route.prefix.as_str()).collect();
         assert_eq!(prefixes, ["/api", "/health"]);
         assert_eq!(upstream("test.localhost", 1).service, "haus");
+    }
+
+    #[test]
+    fn an_announced_instance_is_reached_where_it_says_with_routes_or_without() {
+        let mut scanner = fixture::service("scanner", 1);
+        scanner.runs_as = RunsAs::External;
+        scanner.ports.clear();
+        let mut house = fixture::house(vec![scanner]);
+        let leads = route(RouteTarget::Service { service: "scanner".parse().unwrap(), port: None });
+        house.routes =
+            BTreeMap::from([("s.example".to_owned(), HostRoutes::from([("/".to_owned(), leads)]))]);
+        let one = |service: &str| Seen {
+            id: InstanceId { service: service.parse().unwrap(), ordinal: 1_000_001 },
+            name: format!("{service}/desk"),
+            run: 2,
+            address: Some("192.0.2.7:9000".parse().unwrap()),
+            weight: 5,
+            state: HealthState::Healthy,
+            why: "healthy".into(),
+        };
+        let seen = ["scanner", "not-in-plan"].map(|name| (name.parse().unwrap(), vec![one(name)]));
+        let places = Places::new("/state", "/run/test");
+        let addresses = Addresses::new(&house, &fixture::ports(&house));
+        let snapshot = build(&house, Path::new("/plan"), &places, &addresses, &BTreeMap::from(seen));
+        let Target::Service(routed) = &snapshot.hosts["s.example"][0].target else { panic!("no service") };
+        assert!(Arc::ptr_eq(routed, &snapshot.services["scanner"]));
+        for name in ["scanner", "not-in-plan"] {
+            let endpoint = &snapshot.services[name].endpoints[0];
+            assert_eq!(
+                (endpoint.id.as_str(), endpoint.run, endpoint.weight),
+                (format!("{name}/desk").as_str(), 2, 5)
+            );
+            assert_eq!(endpoint.address, Address::Tcp("192.0.2.7:9000".parse().unwrap()));
+        }
     }
 
     #[test]

@@ -4,16 +4,19 @@
 //! out and decides nothing.
 
 use crate::addresses::Addresses;
+use crate::engine::{ENROLMENT_FILE, is_enrolled};
 use crate::places::Places;
 use crate::plan;
+use crate::snapshot::reachable;
 use haus_model::InstanceId;
+use haus_model::Secret;
 use haus_model::house::House;
 use haus_model::json::Json;
-use haus_model::service::Service;
+use haus_model::service::{RunsAs, Service};
 use haus_model::template::{Template, Variable};
-use haus_supervise::Secret;
 use haus_supervise::wire::{FileSpec, FolderSpec, Limits, LinkSpec, LogSpec, SpawnSpec, StopSpec};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// Where programs are searched; the same for every service, whoever starts the house.
@@ -165,17 +168,31 @@ impl Workshop<'_> {
         if service.config.is_some() {
             env.insert("HAUS_CONFIG".to_owned(), text(self.places.config(id)));
         }
-        if !service.credentials.is_empty() {
+        let enrols = is_enrolled(&self.house.services, service);
+        if enrols || !service.credentials.is_empty() {
             let folder = self.places.credentials(id);
-            for file in service.credentials.keys() {
+            let files = service.credentials.keys().map(String::as_str);
+            for file in files.chain(enrols.then_some(ENROLMENT_FILE)) {
                 env.insert(format!("{file}_FILE"), text(folder.join(file)));
             }
             env.insert("CREDENTIALS_DIRECTORY".to_owned(), text(folder));
+        }
+        if enrols && let Some(url) = self.api_url() {
+            env.insert("HAUS_API".to_owned(), url);
         }
         for (name, value) in &service.env {
             env.insert(name.clone(), self.fill(service, id, &format!("env.{name}"), value)?);
         }
         Ok(env)
+    }
+
+    /// Where the API of the house is reached from this machine.
+    fn api_url(&self) -> Option<String> {
+        let coordinator =
+            self.house.services.values().find(|service| service.runs_as == RunsAs::Coordinator)?;
+        let first = InstanceId { service: coordinator.name.clone(), ordinal: 1 };
+        let address = reachable(coordinator.address.parse().ok()?);
+        Some(format!("http://{}", SocketAddr::new(address, self.addresses.port(&first, None)?)))
     }
 
     fn folders(&self, service: &Service, id: &InstanceId) -> Vec<FolderSpec> {
@@ -242,7 +259,16 @@ impl Workshop<'_> {
         links.map(|(link, name)| LinkSpec { path: folder.join(link), target: data.join(name) }).collect()
     }
 
-    fn fill_json(&self, service: &Service, id: &InstanceId, value: &Json) -> Result<Json, SpawnError> {
+    /// The same for every text in a tree.
+    ///
+    /// # Errors
+    /// A variable that has no value.
+    pub(crate) fn fill_json(
+        &self,
+        service: &Service,
+        id: &InstanceId,
+        value: &Json,
+    ) -> Result<Json, SpawnError> {
         Ok(match value {
             Json::Text(text) => {
                 let template = Template::from_display(text);

@@ -2,14 +2,17 @@
 
 use crate::access_log::AccessLog;
 use crate::addresses::Addresses;
+use crate::api_log::ApiLog;
 use crate::clock::Clock;
-use crate::credentials::CredentialError;
+use crate::desk::{Desk, DeskParts, PlanInForce};
 use crate::engine::{Engine, Exit, Input, Parts};
-use crate::http::Context;
 use crate::journal::Journal;
+use crate::listen::Listeners;
 use crate::places::Places;
 use crate::progress::{Observer, Progress};
-use crate::{beginning, listen, occupant, plan};
+use crate::vaulting::{KeyPlace, KeysError};
+use crate::{announcing, beginning, errands, occupant, opening, plan};
+use haus_api::Problem;
 use haus_gateway::{AccessSink, Gateway, GatewayError, Handle, NoAccessLog};
 use haus_model::house::House;
 use haus_model::{InstanceId, StageName, Timestamp};
@@ -17,15 +20,21 @@ use haus_store::{EventKind, NewEvent, StoreError};
 use haus_supervise::logfile::LogWriter;
 use haus_supervise::{ChildState, CoreLink, CoreReceiver, CoreSender, LinkError, LogSpec, Order, Report};
 use haus_watch::conductor::Conductor;
-use haus_watch::registry::Registry;
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 
 const ACCESS_LOG_BYTES: u64 = 20 << 20;
+
+const API_LOG_BYTES: u64 = 10 << 20;
+
+/// Threads of one runtime for what may block.
+const BLOCKING_THREADS_MAX: usize = 8;
 
 /// What a core is started with.
 #[derive(Clone, Debug)]
@@ -36,6 +45,8 @@ pub struct Options {
     pub stage: StageName,
     /// The house's folders; they exist.
     pub places: Places,
+    /// Where the key ring of the credentials is.
+    pub keys: KeyPlace,
 }
 
 /// Why the core cannot run the house. Nothing was started.
@@ -61,9 +72,15 @@ pub enum CoreError {
     /// The store refuses.
     #[error("cannot use the house's database")]
     Store(#[from] StoreError),
-    /// A credential cannot be made or read.
-    #[error(transparent)]
-    Credential(#[from] CredentialError),
+    /// The key ring of the credentials cannot be used.
+    #[error("cannot open the vault")]
+    Keys(#[from] KeysError),
+    /// The credentials of the plan cannot be made or kept.
+    #[error("cannot prepare the credentials: {}", problem.detail)]
+    Credential {
+        /// Why.
+        problem: Box<Problem>,
+    },
     /// The gateway's address is taken.
     #[error("cannot listen: {told}")]
     Occupied {
@@ -101,7 +118,10 @@ impl CoreError {
             CoreError::Plan { path } => format!("see `haus check {}`", path.display()),
             CoreError::Stage { path, .. } => format!("choose a stage of {} with --stage", path.display()),
             CoreError::Store(_) => "free space, or see the folder named above".to_owned(),
-            CoreError::Credential(_) => "see that the file is there and readable for this account".to_owned(),
+            CoreError::Keys(error) => error.remedy(),
+            CoreError::Credential { problem } => {
+                problem.hint.clone().unwrap_or_else(|| "see the disk below the state folder".to_owned())
+            }
             CoreError::Occupied { .. } => {
                 "stop that process, or set gateway.listen to another port".to_owned()
             }
@@ -121,7 +141,8 @@ impl CoreError {
             CoreError::Occupied { .. } => 3,
             CoreError::Link(_)
             | CoreError::Store(_)
-            | CoreError::Credential(_)
+            | CoreError::Keys(_)
+            | CoreError::Credential { .. }
             | CoreError::Gateway(_)
             | CoreError::Socket { .. }
             | CoreError::System { .. } => 4,
@@ -131,6 +152,7 @@ impl CoreError {
 
 /// What the parent says first.
 struct Hello {
+    version: String,
     parent_pid: u32,
     children: Vec<ChildState>,
     settled: Vec<String>,
@@ -178,30 +200,33 @@ fn try_run(
     let came_back = hello.core_start > 1;
     let returned = if came_back { beginning::returning(options, &running, &clock) } else { None };
     let beginning = returned.map_or_else(|| beginning::fresh(options, &running), Ok)?;
-    let (accepted, store) = (beginning.accepted, beginning.store);
+    let accepted = beginning.accepted;
     let addresses = accepted.addresses();
 
-    let (journal, journal_thread) = Journal::start(Arc::clone(&store))
+    let (journal, journal_thread) = Journal::start(Arc::clone(&beginning.store))
         .map_err(|source| CoreError::System { attempt: "start the journal's thread", source })?;
-    let record = |kind, subject: &str, why: String| {
-        journal.record(NewEvent::new(clock.wall(), kind, subject, why));
-    };
-    beginning.made.iter().for_each(|name| record(EventKind::Credential, name, "generated".to_owned()));
-    tell_beginning(&hello, &beginning.notes, &mut *observer, &record);
+    tell_beginning(&hello, &beginning.notes, &mut *observer, &journal, clock);
 
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|source| CoreError::System { attempt: "start the core's runtime", source })?;
+    let runtime = runtime("start the core's runtime")?;
     let (inputs, received) = mpsc::unbounded_channel();
     let (handle, address, gateway_drain) = start_gateway(&accepted.house, &options.places, inputs.clone())?;
-    let context = Context {
-        inputs: inputs.clone(),
-        store: Arc::clone(&store),
-        kept: journal.kept(),
-        turns: Arc::default(),
-    };
-    runtime.block_on(async { listen::all(&accepted.house, &addresses, &options.places, &context) })?;
+    let desk = Arc::new(Desk::new(DeskParts {
+        plan: PlanInForce { house: Arc::new(accepted.house.clone()), root: accepted.root.clone() },
+        places: options.places.clone(),
+        clock,
+        store: beginning.store,
+        ledger: beginning.ledger,
+        keys: beginning.keys,
+        revision: beginning.revision,
+        gateway: handle,
+        gateway_address: address,
+        journal: journal.clone(),
+        api_log: start_api_log(&options.places)?,
+        inputs,
+    }));
+    announcing::restore(&desk);
+    let opened = opening::open(&desk, &runtime, came_back)?;
+    start_api(&desk, &accepted.house, &addresses)?;
     observer.tell(Progress::Listening { gateway: address, domain: accepted.house.domain.clone() });
 
     let empty = Conductor::new(seed(&clock), beginning.first_run, beginning.prepared);
@@ -209,27 +234,27 @@ fn try_run(
     for child in stray(&hello, &accepted.house) {
         sender.send(&Order::StopAsSpecified { key: child.key.clone() })?;
     }
-    read_reports(receiver, inputs.clone())?;
+    read_reports(receiver, desk.inputs.clone())?;
     let engine = Engine::new(Parts {
         path: options.path.clone(),
+        desk: Arc::clone(&desk),
         accepted,
-        places: options.places.clone(),
-        registry: Registry::new(beginning.revision),
         first_prepare_run: beginning.first_prepare_run,
-        store,
-        journal: journal.clone(),
         sender: sender.clone(),
-        gateway: handle,
         gateway_drain,
-        gateway_address: address,
         observer,
-        inputs,
         conductor,
         parent_pid: hello.parent_pid,
-        clock,
         came_back,
+        present: BTreeSet::new(),
+        takes_deliver: haus_supervise::parent_takes_deliver(&hello.version),
     });
+    errands::start(&desk).map_err(|source| CoreError::System {
+        attempt: "start the thread of rotations and alerts",
+        source,
+    })?;
     let exit = runtime.block_on(engine.run(received));
+    opened.close(&desk, &runtime, exit.as_str());
     journal.close();
     // The journal's thread gives up by itself when the disk refuses; a panic there loses events only.
     let _ = journal_thread.join();
@@ -238,8 +263,8 @@ fn try_run(
 
 fn wait_for_hello(receiver: &mut CoreReceiver) -> Result<Hello, CoreError> {
     loop {
-        if let Report::Hello { parent_pid, children, settled, core_start, .. } = receiver.recv()? {
-            return Ok(Hello { parent_pid, children, settled, core_start });
+        if let Report::Hello { version, parent_pid, children, settled, core_start, .. } = receiver.recv()? {
+            return Ok(Hello { version, parent_pid, children, settled, core_start });
         }
     }
 }
@@ -248,8 +273,12 @@ fn tell_beginning(
     hello: &Hello,
     notes: &[String],
     observer: &mut dyn Observer,
-    record: &dyn Fn(EventKind, &str, String),
+    journal: &Journal,
+    clock: Clock,
 ) {
+    let record = |kind, subject: &str, why: String| {
+        journal.record(NewEvent::new(clock.wall(), kind, subject, why));
+    };
     for note in notes {
         record(EventKind::House, "house", note.clone());
         observer.tell(Progress::Note(note.clone()));
@@ -266,6 +295,43 @@ fn tell_beginning(
     } else {
         record(EventKind::House, "house", "the house starts".to_owned());
     }
+}
+
+/// The API's log has a thread of its own, so that a slow disk never delays an answer.
+fn start_api_log(places: &Places) -> Result<ApiLog, CoreError> {
+    std::fs::create_dir_all(places.logs())
+        .map_err(|source| CoreError::System { attempt: "make the folder of the logs", source })?;
+    let spec = LogSpec { path: places.api_log(), max_bytes: API_LOG_BYTES, keep: 3 };
+    ApiLog::start(LogWriter::new(spec))
+        .map_err(|source| CoreError::System { attempt: "start the API log's thread", source })
+}
+
+/// One thread, and few beside it for reads of the database: they take some ten microseconds each, so more
+/// threads would only wait for each other.
+fn runtime(attempt: &'static str) -> Result<Runtime, CoreError> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let built = builder.enable_all().max_blocking_threads(BLOCKING_THREADS_MAX).build();
+    built.map_err(|source| CoreError::System { attempt, source })
+}
+
+/// The API has a thread and a runtime of its own, so that asking delays neither decisions nor requests.
+fn start_api(desk: &Arc<Desk>, house: &House, addresses: &Addresses) -> Result<(), CoreError> {
+    let runtime = runtime("start the API's runtime")?;
+    let listeners = {
+        let _inside = runtime.enter();
+        Listeners::open(house, addresses, &desk.places)?
+    };
+    let desk = Arc::clone(desk);
+    let serve = move || {
+        runtime.block_on(async {
+            tokio::spawn(crate::guard::upkeep(Arc::clone(&desk)));
+            listeners.serve(&desk);
+            announcing::start(&desk);
+            std::future::pending::<()>().await;
+        });
+    };
+    let thread = std::thread::Builder::new().name("api".to_owned()).spawn(serve);
+    thread.map(drop).map_err(|source| CoreError::System { attempt: "start the API's thread", source })
 }
 
 /// The gateway has a thread and a runtime of its own, so that no decision delays a request.
@@ -288,10 +354,7 @@ fn start_gateway(
     };
     let (bound, ready) = std::sync::mpsc::channel();
     let (drain, drained) = oneshot::channel();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|source| CoreError::System { attempt: "start the gateway's runtime", source })?;
+    let runtime = runtime("start the gateway's runtime")?;
     let ended = TellEnd { inputs, aborted: 0 };
     let serve = move || {
         // The whole value moves in here, so that it is dropped when this thread ends, however it ends.
@@ -377,7 +440,7 @@ fn fill(
             conductor.handle_spawned(now, &id, child.run, child.pid);
         }
     }
-    conductor.set_desired(now, plan::desired(house, addresses));
+    conductor.set_desired(now, plan::desired(house, addresses, &BTreeSet::new()));
     conductor
 }
 

@@ -1,30 +1,28 @@
 //! Carrying out what the conductor decides.
 
+use super::arm::Arming;
 use super::{Engine, Exit};
+use crate::ports;
 use crate::progress::Progress;
-use crate::{credentials, ports};
 use haus_api::control::Done;
-use haus_model::InstanceId;
 use haus_model::service::Service;
+use haus_model::{InstanceId, Secret};
 use haus_store::{EventKind, NewEvent};
 use haus_supervise::{LinkError, Order, SpawnSpec, account};
 use haus_watch::conductor::{Action, Change, Subject};
+use std::collections::BTreeMap;
 
 impl Engine {
     pub(super) fn act(&mut self, action: Action) {
         match action {
             Action::Prepare { service, fingerprint } => self.prepare(&service, fingerprint),
-            Action::Spawn { id, run } => {
-                if let Err(why) = self.spawn(&id, run) {
-                    self.event(NewEvent::new(
-                        self.clock.wall(),
-                        EventKind::Spawn,
-                        id.to_string(),
-                        why.clone(),
-                    ));
-                    let now = self.clock.now();
-                    self.conductor.handle_spawn_failed(now, &id, run, why);
-                }
+            Action::Spawn { id, run } => match self.house.services.get(&id.service).cloned() {
+                Some(service) => self.arm(Arming::Instance { id: id.clone(), run }, &service, &id),
+                None => self.not_spawned(&id, run, "the service is no longer in the plan".to_owned()),
+            },
+            // The parent does not know of it yet: an order to stop would be lost, and the start would follow.
+            Action::Stop { id, run, why, stop: _ } if self.disarm(&id, run) => {
+                self.not_spawned(&id, run, format!("called off: {why}"));
             }
             Action::Stop { id, run: _, why, stop } => {
                 let within_ms = u64::try_from(stop.within.as_millis()).unwrap_or(u64::MAX);
@@ -38,17 +36,21 @@ impl Engine {
         }
     }
 
-    fn spawn(&mut self, id: &InstanceId, run: u64) -> Result<(), String> {
+    /// Orders a start whose files are there.
+    pub(super) fn spawn(
+        &mut self,
+        id: &InstanceId,
+        run: u64,
+        files: &BTreeMap<String, Secret>,
+    ) -> Result<(), String> {
         let Some(service) = self.house.services.get(&id.service) else {
             return Err("the service is no longer in the plan".to_owned());
         };
         ports::check_before_start(service, &self.addresses.ports(id))?;
-        let values = credentials::values(&self.house, service, &self.root, &self.places)
-            .map_err(|error| crate::chain(&error))?;
         let account = |service: &Service| self.account(service);
         let order = self
             .workshop(&account)
-            .instance(service, id, run, &values)
+            .instance(service, id, run, files)
             .map_err(|error| crate::chain(&error))?;
         self.order_start(order)
     }
@@ -64,8 +66,12 @@ impl Engine {
 
     fn changed(&mut self, change: &Change) {
         self.stale = true;
-        if let Subject::Instance(id) = &change.subject {
-            self.register(id, &change.why);
+        if self.is_external(&change.subject) {
+            return;
+        }
+        match &change.subject {
+            Subject::Instance(id) => self.register(id, &change.why),
+            Subject::Service(name) => self.watch_service(name),
         }
         // A service with one instance has one story: its instance's. It is told by the service's name.
         let single = |name| self.house.services.get(name).is_none_or(|service| service.instances == 1);

@@ -1,38 +1,48 @@
-//! The engine: one task that owns the conductor and the registry and turns their decisions
+//! The engine: one task that owns the conductor and turns its decisions into registry entries and
 //! into orders to the parent, probes, events and gateway snapshots.
 //!
 //! Everything reaches it as an [`Input`] over one channel, so nothing here needs a lock.
 
 mod act;
+mod arm;
 mod ask;
+mod deliver;
+mod lacking;
+mod ladder;
 mod prepare;
 mod probe;
 mod register;
+mod reload;
 mod report;
 mod view;
+
+pub(crate) use arm::{ENROLMENT_FILE, is_enrolled};
+pub(crate) use deliver::{DeliverError, Delivery, Errand, Instance};
 
 use crate::accepted::{self, Accepted};
 use crate::addresses::Addresses;
 use crate::clock::Clock;
+use crate::desk::{Desk, PlanInForce};
 use crate::journal::Journal;
 use crate::places::Places;
 use crate::plan;
 use crate::ports::Numbers;
 use crate::progress::{Count, Observer, Progress};
-use crate::snapshot::{self, Seen};
+use crate::snapshot;
+use arm::{Armed, Arming};
 use haus_api::Problem;
 use haus_api::control::{Done, Reloaded, RestartRequest};
 use haus_api::status::HouseStatus;
 use haus_gateway::Handle;
-use haus_model::health::{HealthState, ProbeOutcome};
+use haus_model::health::ProbeOutcome;
 use haus_model::house::House;
-use haus_model::{InstanceId, ServiceName};
+use haus_model::{InstanceId, ServiceName, Timestamp};
 use haus_store::{EventKind, NewEvent, Store};
 use haus_supervise::{CoreSender, Order, Report};
 use haus_watch::conductor::Conductor;
-use haus_watch::registry::Registry;
 use prepare::Preparing;
-use std::collections::BTreeMap;
+use reload::Reloading;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +53,10 @@ const PROBES_MAX: usize = 1_024;
 
 /// Probes by command at the same time: each is a process.
 const COMMAND_PROBES_MAX: usize = 16;
+
+/// After a picture for the gateway that was made for announced instances, the engine does something else for
+/// so many times as long.
+const PUBLISH_REST: u32 = 4;
 
 /// How long requests may take after the gateway has stopped accepting.
 const GATEWAY_DRAIN: Duration = Duration::from_secs(10);
@@ -69,6 +83,14 @@ pub(crate) enum Input {
     },
     /// The API asks.
     Ask(Ask),
+    /// The files of a start are there.
+    Armed(Armed),
+    /// What a service lacks for its starts has come (none), or is something else.
+    Supplied(ServiceName, Option<String>),
+    /// Instances that announced themselves came, went or changed.
+    Announced,
+    /// The vault is in step with the plan of a reload.
+    Synced(Result<Vec<String>, Problem>),
 }
 
 /// Why the engine has ended.
@@ -82,59 +104,67 @@ pub(crate) enum Exit {
     GatewayLost,
 }
 
+impl Exit {
+    /// In words, for the trail.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Exit::Drained => "every service has ended",
+            Exit::ParentGone => "the parent is gone",
+            Exit::GatewayLost => "the gateway's thread has failed",
+        }
+    }
+}
+
 /// What the API asks of the engine.
 pub(crate) enum Ask {
     /// The state of everything.
-    Status(oneshot::Sender<HouseStatus>),
+    Status(oneshot::Sender<Arc<HouseStatus>>),
+    /// Whether the engine works, and whether the house is going down.
+    Alive(oneshot::Sender<bool>),
+    /// The configuration of an instance with its variables filled in; none when its service has none.
+    Config(InstanceId, oneshot::Sender<Result<Option<serde_json::Value>, Problem>>),
     /// Restart something.
     Restart(RestartRequest, oneshot::Sender<Result<Done, Problem>>),
     /// Read the plan again.
     Reload(oneshot::Sender<Result<Reloaded, Problem>>),
     /// Bring the house down.
     Down(oneshot::Sender<Done>),
+    /// Something for a rotation.
+    Errand(Errand),
 }
 
 /// What the engine is made with.
 pub(crate) struct Parts {
     /// The plan file or folder, for reloads.
     pub path: PathBuf,
+    /// What the use cases work with.
+    pub desk: Arc<Desk>,
     /// What is to run.
     pub accepted: Accepted,
-    /// The house's folders.
-    pub places: Places,
-    /// The memory.
-    pub store: Arc<dyn Store>,
-    /// Where events go.
-    pub journal: Journal,
     /// The line to the parent.
     pub sender: CoreSender,
-    /// The gateway's handle.
-    pub gateway: Handle,
     /// Ends the gateway.
     pub gateway_drain: oneshot::Sender<Duration>,
-    /// Where the gateway listens.
-    pub gateway_address: std::net::SocketAddr,
     /// Who is told.
     pub observer: Box<dyn Observer>,
-    /// The channel's own end, for probes.
-    pub inputs: mpsc::UnboundedSender<Input>,
     /// The decisions.
     pub conductor: Conductor,
-    /// The registry.
-    pub registry: Registry,
     /// First of the run numbers that prepare steps use.
     pub first_prepare_run: u64,
     /// The parent's process id.
     pub parent_pid: u32,
-    /// The clock.
-    pub clock: Clock,
     /// An earlier core had this house up already.
     pub came_back: bool,
+    /// External services that somebody can use, as the conductor was told.
+    pub present: BTreeSet<ServiceName>,
+    /// Whether the parent knows how to replace files of a running instance.
+    pub takes_deliver: bool,
 }
 
 /// The engine.
 pub(crate) struct Engine {
     path: PathBuf,
+    desk: Arc<Desk>,
     root: PathBuf,
     house: House,
     places: Places,
@@ -150,67 +180,104 @@ pub(crate) struct Engine {
     observer: Box<dyn Observer>,
     inputs: mpsc::UnboundedSender<Input>,
     conductor: Conductor,
-    registry: Registry,
     probes: Arc<Semaphore>,
     command_probes: Arc<Semaphore>,
     preparing: BTreeMap<u64, Preparing>,
+    /// Starts that wait for their files.
+    arming: BTreeSet<Arming>,
+    /// Services whose starts wait for something, with the task that looks for it.
+    lacking: BTreeMap<ServiceName, tokio::task::AbortHandle>,
+    /// A reload that waits for the vault.
+    reloading: Option<Box<Reloading>>,
     next_prepare_run: u64,
     parent_pid: u32,
     clock: Clock,
     own_user: String,
     told_up: bool,
     came_back: bool,
+    takes_deliver: bool,
+    delivering: deliver::Delivering,
+    recovery: ladder::Recovery,
     draining: bool,
     /// The registry changed since the gateway saw it last.
     stale: bool,
+    /// So did instances that announced themselves.
+    stale_outside: bool,
+    /// When the gateway is shown those next.
+    rested_at: Timestamp,
+    /// Services whose state as a whole may have changed since the directory was told.
+    restanding: BTreeSet<ServiceName>,
+    /// External services that somebody can use.
+    present: BTreeSet<ServiceName>,
+    /// The last status, for those who ask at the same time.
+    shown: Option<(Timestamp, Arc<HouseStatus>)>,
     exit: Option<Exit>,
 }
 
 impl Engine {
     /// An engine that has not begun.
     pub(crate) fn new(parts: Parts) -> Engine {
+        let recovery = ladder::Recovery::open(parts.desk.places.state());
         Engine {
             addresses: parts.accepted.addresses(),
             numbers: parts.accepted.numbers(),
             path: parts.path,
             root: parts.accepted.root,
             house: parts.accepted.house,
-            places: parts.places,
-            store: parts.store,
-            journal: parts.journal,
+            places: parts.desk.places.clone(),
+            store: Arc::clone(&parts.desk.store),
+            journal: parts.desk.journal.clone(),
             sender: parts.sender,
-            gateway: parts.gateway,
+            gateway: parts.desk.gateway.clone(),
             gateway_drain: Some(parts.gateway_drain),
-            gateway_address: parts.gateway_address,
+            gateway_address: parts.desk.gateway_address,
             observer: parts.observer,
-            inputs: parts.inputs,
+            inputs: parts.desk.inputs.clone(),
             conductor: parts.conductor,
-            registry: parts.registry,
             probes: Arc::new(Semaphore::new(PROBES_MAX)),
             command_probes: Arc::new(Semaphore::new(COMMAND_PROBES_MAX)),
             preparing: BTreeMap::new(),
+            arming: BTreeSet::new(),
+            lacking: BTreeMap::new(),
+            reloading: None,
             next_prepare_run: parts.first_prepare_run,
             parent_pid: parts.parent_pid,
-            clock: parts.clock,
+            clock: parts.desk.clock,
             own_user: haus_supervise::account::own_user_name(),
             told_up: false,
             came_back: parts.came_back,
+            takes_deliver: parts.takes_deliver,
+            delivering: deliver::Delivering::default(),
+            recovery,
             draining: false,
             stale: true,
+            stale_outside: false,
+            rested_at: Timestamp::default(),
+            restanding: BTreeSet::new(),
+            present: parts.present,
+            shown: None,
             exit: None,
+            desk: parts.desk,
         }
     }
 
     /// Works until the house has drained or nothing more can be done.
     pub(crate) async fn run(mut self, mut inputs: mpsc::UnboundedReceiver<Input>) -> Exit {
         self.register_all();
+        self.watch_all();
         self.settle();
         // The house answers from here on; how its services fare is told as the status.
         self.order(&Order::Ready);
         self.tell_budget();
         while self.exit.is_none() {
             let now = self.clock.now();
-            let next = [self.conductor.poll_timeout(), self.registry.poll_timeout(), self.next_long_step()];
+            let next = [
+                self.conductor.poll_timeout(),
+                self.desk.directory.lease_timeout(),
+                self.stale_outside.then_some(self.rested_at),
+                self.next_long_step(),
+                self.next_good(),
+            ];
             let next = next.into_iter().flatten().min();
             let pause = next.map(|at| at.since(now));
             tokio::select! {
@@ -230,6 +297,7 @@ impl Engine {
             self.conductor.handle_timeout(now);
             self.expire(now);
             self.end_long_steps(now);
+            self.grow_ladder();
             self.settle();
         }
         self.exit.unwrap_or(Exit::Drained)
@@ -245,6 +313,8 @@ impl Engine {
             Input::Probed { id, run, outcome } => {
                 let now = self.clock.now();
                 self.conductor.handle_probe(now, &id, run, &outcome);
+                self.desk.directory.note_probe(&id, &outcome);
+                self.desk.meters.probed(outcome.ok, Duration::from_millis(outcome.took_ms));
                 if outcome.ok {
                     self.renew(now, &id, run);
                 }
@@ -259,6 +329,10 @@ impl Engine {
                 self.conductor.drain(now, "the house goes down");
             }
             Input::Ask(ask) => self.handle_ask(ask),
+            Input::Announced => self.follow_announced(),
+            Input::Armed(armed) => self.armed(armed),
+            Input::Supplied(service, lack) => self.supplied(&service, lack),
+            Input::Synced(outcome) => self.reload_synced(outcome),
         }
     }
 
@@ -267,28 +341,26 @@ impl Engine {
         while let Some(action) = self.conductor.poll_action() {
             self.act(action);
         }
-        if std::mem::take(&mut self.stale) {
+        // Announced instances come by the thousand: their changes are shown together, not one by one.
+        let outside = self.stale_outside && self.clock.now() >= self.rested_at;
+        if self.stale || outside {
             self.publish();
         }
         self.tell_when_up();
     }
 
     fn publish(&mut self) {
-        let mut seen: BTreeMap<ServiceName, Vec<Seen>> = BTreeMap::new();
-        for view in self.conductor.instances() {
-            let entry = self.registry.get(&view.id);
-            let state = entry.map_or(HealthState::Offline, |entry| entry.state);
-            let why = match entry {
-                Some(_) => format!("{}, {}", view.phase, view.why),
-                None => format!("{}, but no good probe for a long time", view.phase),
-            };
-            let one = Seen { id: view.id.clone(), run: view.run, state, why };
-            seen.entry(view.id.service.clone()).or_default().push(one);
-        }
+        let begun = self.clock.now();
+        (self.stale, self.stale_outside) = (false, false);
+        self.tell_standings();
+        self.shown = None;
+        let seen = self.seen();
         let snapshot = snapshot::build(&self.house, &self.root, &self.places, &self.addresses, &seen);
         if let Err(error) = self.gateway.set_snapshot(Arc::new(snapshot)) {
             self.note(EventKind::Gateway, "gateway", &format!("the old routes stay in force: {error}"));
         }
+        let ended = self.clock.now();
+        self.rested_at = ended.after(ended.since(begun) * PUBLISH_REST);
     }
 
     fn tell_when_up(&mut self) {
@@ -297,10 +369,9 @@ impl Engine {
         }
         self.told_up = true;
         let failed: Vec<(String, String)> = self
-            .conductor
-            .services()
+            .counted()
             .filter(|service| !service.ready)
-            .map(|service| (service.name.to_string(), service.why))
+            .map(|service| (service.name.to_string(), self.why(&service)))
             .collect();
         let count = self.count();
         let took_ms = u64::try_from(self.clock.running_for().as_millis()).unwrap_or(u64::MAX);
@@ -316,7 +387,7 @@ impl Engine {
 
     fn count(&self) -> Count {
         let mut count = Count::default();
-        for service in self.conductor.services() {
+        for service in self.counted() {
             count.total += 1;
             if service.ready {
                 count.ready += 1;
@@ -348,10 +419,13 @@ impl Engine {
         self.numbers = accepted.numbers();
         self.root = accepted.root;
         self.house = accepted.house;
+        let in_force = PlanInForce { house: Arc::new(self.house.clone()), root: self.root.clone() };
+        self.desk.plan.store(Arc::new(in_force));
         self.tell_budget();
         let now = self.clock.now();
-        self.conductor.set_desired(now, plan::desired(&self.house, &self.addresses));
+        self.conductor.set_desired(now, plan::desired(&self.house, &self.addresses, &self.present));
         self.register_all();
+        self.watch_all();
         self.stale = true;
         Ok(())
     }

@@ -2,12 +2,14 @@
 //! process of the parent's under the service's own account.
 
 use super::Engine;
-use crate::credentials;
+use super::arm::Arming;
+use super::lacking::Missing;
 use crate::spawn::prepare_key;
-use haus_model::ServiceName;
 use haus_model::service::Service;
+use haus_model::{InstanceId, Secret, ServiceName};
 use haus_store::{EventKind, NewEvent};
 use haus_supervise::Order;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A step that takes longer is ended: a command that waits for input would wait for ever.
@@ -36,27 +38,43 @@ impl Engine {
     }
 
     fn step(&mut self, preparing: Preparing) {
-        let name = preparing.service.name.clone();
-        if let Err(why) = self.order_step(preparing) {
+        let service = preparing.service.clone();
+        let id = InstanceId { service: service.name.clone(), ordinal: 1 };
+        let run = self.next_prepare_run;
+        self.next_prepare_run += 1;
+        self.preparing.insert(run, preparing);
+        self.arm(Arming::Step { run }, &service, &id);
+    }
+
+    /// The files of a step are there, or cannot be had.
+    pub(super) fn step_armed(&mut self, run: u64, files: Result<BTreeMap<String, Secret>, Missing>) {
+        // Nothing new begins in a house that comes to its end.
+        if self.draining {
+            self.preparing.remove(&run);
+            return;
+        }
+        let ordered = match files {
+            Ok(files) => self.order_step(run, &files),
+            Err(missing) => {
+                if let Some(preparing) = self.preparing.remove(&run) {
+                    self.prepare_lacks(&preparing.service.name, missing);
+                }
+                return;
+            }
+        };
+        if let Err(why) = ordered
+            && let Some(preparing) = self.preparing.remove(&run)
+        {
             let now = self.clock.now();
-            self.conductor.handle_prepared(now, &name, Err(why));
+            self.conductor.handle_prepared(now, &preparing.service.name, Err(why));
         }
     }
 
-    fn order_step(&mut self, preparing: Preparing) -> Result<(), String> {
-        let service = &*preparing.service;
-        let values = credentials::values(&self.house, service, &self.root, &self.places)
-            .map_err(|error| crate::chain(&error))?;
-        let run = self.next_prepare_run;
+    fn order_step(&self, run: u64, files: &BTreeMap<String, Secret>) -> Result<(), String> {
+        let Some(preparing) = self.preparing.get(&run) else { return Ok(()) };
         let account = |service: &Service| self.account(service);
-        let order = self
-            .workshop(&account)
-            .prepare(service, preparing.step, run, &values)
-            .map_err(|error| crate::chain(&error))?;
-        self.order_start(order)?;
-        self.next_prepare_run += 1;
-        self.preparing.insert(run, preparing);
-        Ok(())
+        let order = self.workshop(&account).prepare(&preparing.service, preparing.step, run, files);
+        self.order_start(order.map_err(|error| crate::chain(&error))?)
     }
 
     /// Ends steps that take too long.

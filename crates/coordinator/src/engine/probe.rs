@@ -8,6 +8,7 @@ use haus_probe::ProbeTarget;
 use haus_supervise::account;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use tokio::sync::oneshot;
 
 impl Engine {
     pub(super) fn probe(&mut self, id: &InstanceId, run: u64) {
@@ -29,6 +30,29 @@ impl Engine {
             };
             // Nobody listens any more when the house has ended.
             let _ = inputs.send(Input::Probed { id, run, outcome });
+        });
+    }
+
+    /// Probes once and tells only who asked; none for an instance without a probe.
+    pub(super) fn probe_once(&self, id: &InstanceId, reply: oneshot::Sender<Option<ProbeOutcome>>) {
+        let service = self.house.services.get(&id.service);
+        let check = service.and_then(|service| service.health.as_ref());
+        let (Some(service), Some(check)) = (service, check) else {
+            // Who asked may have gone.
+            let _ = reply.send(None);
+            return;
+        };
+        if matches!(check.probe, ProbeKind::Process) {
+            let _ = reply.send(None);
+            return;
+        }
+        let (target, timeout) = (self.target(service, id, &check.probe), check.timeout);
+        tokio::spawn(async move {
+            let outcome = match target {
+                Ok(target) => haus_probe::probe(&target, timeout).await,
+                Err(evidence) => ProbeOutcome { ok: false, evidence, took_ms: 0 },
+            };
+            let _ = reply.send(Some(outcome));
         });
     }
 

@@ -22,8 +22,13 @@ impl Engine {
                 notes.iter().for_each(|note| text.push_str(&format!("; {note}")));
                 self.exited(&key, run, pid, exit == ExitKind::Code(0), text, lingering_killed);
             }
+            Report::Delivered { key, run } => self.delivered(key, run, Ok(())),
+            Report::DeliverFailed { key, run, error, hint } => {
+                let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+                self.delivered(key, run, Err(format!("{error}{hint}")));
+            }
             Report::Drain { reason } => self.drain(&reason),
-            Report::Reload => self.reload_asked_by_signal(),
+            Report::Reload => self.reload(None),
         }
     }
 
@@ -54,7 +59,10 @@ impl Engine {
         self.event(NewEvent::new(self.clock.wall(), EventKind::Exit, key, why));
         let now = self.clock.now();
         match key.parse::<InstanceId>() {
-            Ok(id) => self.conductor.handle_exited(now, &id, run, success, text),
+            Ok(id) => {
+                self.end_deliveries(key, run);
+                self.conductor.handle_exited(now, &id, run, success, text);
+            }
             Err(_) => self.prepare_ended(run, if success { Ok(()) } else { Err(text) }),
         }
     }

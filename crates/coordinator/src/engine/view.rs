@@ -1,13 +1,20 @@
 //! The engine's state in the types of the API.
 
 use super::Engine;
+use crate::answer;
+use crate::directory::{Row, Tally};
 use crate::spawn::Workshop;
 use haus_api::status::{HouseStatus, InstanceStatus, ServiceStatus, StoreStatus};
+use haus_model::ServiceName;
 use haus_model::health::HealthState;
-use haus_model::route::RouteTarget;
-use haus_model::service::{RunsAs, Service};
-use haus_watch::conductor::{InstanceView, Phase};
+use haus_model::service::Service;
+use haus_watch::conductor::{InstanceView, Phase, ServiceView};
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a status may be shown again while nothing has happened.
+const SHOWN_FOR: Duration = Duration::from_millis(250);
 
 impl Engine {
     pub(super) fn workshop<'a>(&'a self, account: &'a dyn Fn(&Service) -> Option<String>) -> Workshop<'a> {
@@ -21,7 +28,20 @@ impl Engine {
         }
     }
 
-    pub(super) fn status(&self) -> HouseStatus {
+    /// The state of the house, made once for all who ask within a moment.
+    pub(super) fn shown(&mut self) -> Arc<HouseStatus> {
+        let now = self.clock.now();
+        match &self.shown {
+            Some((at, status)) if now.since(*at) < SHOWN_FOR => Arc::clone(status),
+            Some(_) | None => {
+                let status = Arc::new(self.status());
+                self.shown = Some((now, Arc::clone(&status)));
+                status
+            }
+        }
+    }
+
+    fn status(&self) -> HouseStatus {
         let services: Vec<ServiceStatus> = self.services();
         let journal = self.journal.health();
         let store = self.store.health();
@@ -38,8 +58,8 @@ impl Engine {
             folder: self.root.display().to_string(),
             gateway: self.gateway_address.to_string(),
             draining: self.draining,
-            ready: self.conductor.services().all(|view| view.ready),
-            revision: self.registry.revision(),
+            ready: self.counted().all(|view| view.ready),
+            revision: self.desk.directory.revision(),
             store: StoreStatus {
                 writable: store.writable && journal.failing.is_none(),
                 last_error: journal.failing.or(store.last_error),
@@ -54,28 +74,72 @@ impl Engine {
         for (name, url) in self.urls() {
             urls.entry(name).or_default().push(url);
         }
+        let rows = self.desk.directory.seen().rows;
         let views = self.conductor.services();
         views
             .map(|view| {
                 let service = self.house.services.get(view.name);
+                if self.runs_outside(view.name) {
+                    return self.outside(&view, &rows, urls.remove(view.name.as_str()).unwrap_or_default());
+                }
                 ServiceStatus {
                     name: view.name.clone(),
                     about: service.and_then(|service| service.about.clone()),
                     phase: view.phase.as_str().to_owned(),
                     health: service_health(view.phase, view.instances.iter().map(|view| view.health)),
                     since: self.clock.wall_of(view.since),
-                    why: view.why,
+                    why: self.why_in_full(view.name, view.why),
                     needs: service.map(|service| service.needs.clone()).unwrap_or_default(),
                     urls: urls.remove(view.name.as_str()).unwrap_or_default(),
-                    instances: view.instances.iter().map(|view| self.instance(view)).collect(),
+                    instances: view.instances.iter().map(|view| self.instance(view, &rows)).collect(),
                 }
             })
             .collect()
     }
 
-    fn instance(&self, view: &InstanceView) -> InstanceStatus {
+    /// A service whose instances register themselves.
+    fn outside(&self, view: &ServiceView<'_>, rows: &[Row], urls: Vec<String>) -> ServiceStatus {
+        let seen = self.desk.directory.seen_of(view.name);
+        let standing = seen.standings.get(view.name);
+        let service = self.house.services.get(view.name);
+        let instances = rows.iter().filter(|row| row.entry().id.service == *view.name);
+        ServiceStatus {
+            name: view.name.clone(),
+            about: service.and_then(|service| service.about.clone()),
+            phase: standing.map_or("waiting".to_owned(), |standing| standing.phase.clone()),
+            health: standing.map_or(HealthState::Unknown, |standing| standing.health),
+            since: self.clock.wall_of(standing.map_or(view.since, |standing| standing.since)),
+            why: self.why(view),
+            needs: service.map(|service| service.needs.clone()).unwrap_or_default(),
+            urls,
+            instances: instances.map(|row| self.announced(row)).collect(),
+        }
+    }
+
+    fn announced(&self, row: &Row) -> InstanceStatus {
+        let entry = row.entry();
+        InstanceStatus {
+            id: entry.id.clone(),
+            run: entry.run,
+            pid: None,
+            phase: entry.phase.clone(),
+            health: entry.state,
+            since: self.clock.wall_of(entry.since),
+            why: format!("{}: {}", row.frame.name(), entry.why),
+            restarts: 0,
+            address: entry.address.clone(),
+            ports: entry.ports.iter().map(|(name, number)| (name.to_string(), *number)).collect(),
+            evidence: row.note.probed.as_ref().map(|probed| probed.evidence.clone()),
+            next_try: None,
+            main_port: entry.main_port.as_ref().and_then(|name| entry.ports.get(name)).copied(),
+            lease_until: None,
+            revision: entry.revision,
+        }
+    }
+
+    fn instance(&self, view: &InstanceView, rows: &[Row]) -> InstanceStatus {
         let ports = self.addresses.ports(&view.id);
-        let entry = self.registry.get(&view.id);
+        let row = rows.binary_search_by(|row| row.entry().id.cmp(&view.id)).ok().map(|index| &rows[index]);
         InstanceStatus {
             id: view.id.clone(),
             run: view.run,
@@ -90,9 +154,17 @@ impl Engine {
             evidence: (!view.last_evidence.is_empty()).then(|| view.last_evidence.clone()),
             next_try: view.next_try.map(|at| self.clock.wall_of(at)),
             main_port: self.addresses.port(&view.id, None),
-            lease_until: entry.and_then(|entry| entry.lease_until).map(|at| self.clock.wall_of(at)),
-            revision: entry.map_or(0, |entry| entry.revision),
+            lease_until: row.and_then(|row| row.note.lease_until).map(|at| self.clock.wall_of(at)),
+            revision: row.map_or(0, |row| row.entry().revision),
         }
+    }
+
+    /// The services by which the house is whole: those that it runs, and of the others those that have been
+    /// there. Nobody promised that somebody else's process comes.
+    pub(super) fn counted(&self) -> impl Iterator<Item = ServiceView<'_>> {
+        let is_awaited =
+            |name: &ServiceName| self.runs_outside(name) && self.desk.directory.standing(name).is_none();
+        self.conductor.services().filter(move |view| !is_awaited(view.name))
     }
 
     /// One address per service, for the summary: a name of its own before a path of a shared one.
@@ -106,42 +178,18 @@ impl Engine {
 
     /// Service and address of every route, in the order of the plan's hosts.
     pub(super) fn urls(&self) -> Vec<(String, String)> {
-        let port = self.gateway_address.port();
-        let coordinator = self.house.services.values().find(|service| service.runs_as == RunsAs::Coordinator);
-        let mut urls = Vec::new();
-        for (host, paths) in &self.house.routes {
-            for (path, route) in paths {
-                let name = match &route.target {
-                    RouteTarget::Service { service, .. } => service.to_string(),
-                    RouteTarget::Coordinator => {
-                        coordinator.map_or_else(|| "haus".to_owned(), |service| service.name.to_string())
-                    }
-                    RouteTarget::Files { .. } => "files".to_owned(),
-                };
-                let port = if port == 80 { String::new() } else { format!(":{port}") };
-                urls.push((name, format!("http://{host}{port}{path}")));
-            }
-        }
-        urls
+        answer::urls(&self.house, self.gateway_address.port())
     }
 }
 
-/// A service is healthy when every instance is, degraded while at least one can be used, and
-/// unknown while nothing is known against it.
-fn service_health(phase: Phase, instances: impl Iterator<Item = HealthState>) -> HealthState {
-    let states: Vec<HealthState> = instances.collect();
-    let any = |wanted| states.contains(&wanted);
-    if states.is_empty() || phase == Phase::Completed {
-        phase.health()
-    } else if states.iter().all(|state| *state == HealthState::Healthy) {
-        HealthState::Healthy
-    } else if any(HealthState::Healthy) || any(HealthState::Degraded) {
-        HealthState::Degraded
-    } else if any(HealthState::Unknown) {
-        HealthState::Unknown
-    } else {
-        HealthState::Offline
+/// A service by its instances, see [`Tally::health`]; one without instances, or that has done its work, by
+/// its phase.
+pub(super) fn service_health(phase: Phase, instances: impl Iterator<Item = HealthState>) -> HealthState {
+    let mut instances = instances.peekable();
+    if instances.peek().is_none() || phase == Phase::Completed {
+        return phase.health();
     }
+    instances.collect::<Tally>().health()
 }
 
 #[cfg(test)]
