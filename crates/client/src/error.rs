@@ -4,17 +4,16 @@
 
 use haus_api::{Problem, ProblemCode};
 use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// Why a call did not bring its answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nobody listens: the house is down, or its core is being restarted.
-    #[error("cannot reach the house over {}", socket.display())]
+    #[error("cannot reach the house over {door}")]
     Connect {
-        /// The control socket.
-        socket: PathBuf,
+        /// The control socket, or `HOST:PORT`.
+        door: String,
         /// What the system said.
         #[source]
         source: io::Error,
@@ -51,6 +50,23 @@ pub enum ClientError {
         /// The problem as sent.
         problem: Box<Problem>,
     },
+    /// What should be the address of a house is none.
+    #[error("`{base}` is no address of a house: {why}")]
+    Address {
+        /// What was given.
+        base: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// What should be sent cannot be written as JSON.
+    #[error("cannot write the request for {path}")]
+    Unsendable {
+        /// The path that should have been asked.
+        path: String,
+        /// What the encoder said.
+        #[source]
+        source: serde_json::Error,
+    },
     /// An answer of another shape: the house runs another version.
     #[error("the answer to {path} has another shape than expected")]
     Shape {
@@ -68,6 +84,8 @@ impl ClientError {
         match self {
             ClientError::Connect { .. } | ClientError::Exchange { .. } => true,
             ClientError::Request { .. }
+            | ClientError::Address { .. }
+            | ClientError::Unsendable { .. }
             | ClientError::Timeout { .. }
             | ClientError::Refused { .. }
             | ClientError::Shape { .. } => false,
@@ -80,7 +98,10 @@ impl ClientError {
             ClientError::Connect { .. } => !self.is_forbidden(),
             ClientError::Exchange { .. } | ClientError::Timeout { .. } => true,
             ClientError::Refused { problem } => problem.code == ProblemCode::Busy,
-            ClientError::Request { .. } | ClientError::Shape { .. } => false,
+            ClientError::Request { .. }
+            | ClientError::Address { .. }
+            | ClientError::Unsendable { .. }
+            | ClientError::Shape { .. } => false,
         }
     }
 
@@ -88,7 +109,11 @@ impl ClientError {
     pub fn may_have_acted(&self) -> bool {
         match self {
             ClientError::Exchange { .. } | ClientError::Timeout { .. } | ClientError::Shape { .. } => true,
-            ClientError::Connect { .. } | ClientError::Request { .. } | ClientError::Refused { .. } => false,
+            ClientError::Connect { .. }
+            | ClientError::Request { .. }
+            | ClientError::Address { .. }
+            | ClientError::Unsendable { .. }
+            | ClientError::Refused { .. } => false,
         }
     }
 
@@ -104,6 +129,8 @@ impl ClientError {
             ClientError::Refused { problem } => Some(problem.code),
             ClientError::Connect { .. }
             | ClientError::Request { .. }
+            | ClientError::Address { .. }
+            | ClientError::Unsendable { .. }
             | ClientError::Exchange { .. }
             | ClientError::Timeout { .. }
             | ClientError::Shape { .. } => None,
@@ -124,7 +151,7 @@ mod tests {
     }
 
     fn connect(kind: io::ErrorKind) -> ClientError {
-        ClientError::Connect { socket: PathBuf::from("s"), source: kind.into() }
+        ClientError::Connect { door: "s".to_owned(), source: kind.into() }
     }
 
     #[test]

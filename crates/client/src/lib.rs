@@ -1,172 +1,195 @@
-//! The typed client of a running house: HTTP over its control socket.
+//! The typed client of a running house: HTTP over its control socket, or over its port with a token.
 //!
-//! Knows the API's types and the socket, nothing of how a house works inside.
+//! Knows the API's types and how to reach it, nothing of how a house works inside. One module per part of the
+//! API below `calls/`.
 
+mod calls;
+mod door;
 mod error;
+mod path;
+mod session;
 
+pub use calls::{CredentialChange, CredentialFilter, EventsQuery};
 pub use error::ClientError;
 
 use bytes::Bytes;
+use door::{Answer, Ask, Door};
 use haus_api::Problem;
-use haus_api::control::{self, Done, Events, Reloaded, RestartRequest};
-use haus_api::status::HouseStatus;
-use http_body_util::{BodyExt, Full};
-use hyper_util::rt::TokioIo;
+use haus_api::identity::Tokens;
+use haus_model::Secret;
+use path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::path::{Path, PathBuf};
+use session::Session;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::UnixStream;
 
-/// Longest answer that is read, in bytes.
-const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// How long an answer may take when nothing else is said.
+const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What to read of the journal.
-#[derive(Clone, Debug, Default)]
-pub struct EventsQuery {
-    /// Only of this service or instance.
-    pub subject: Option<String>,
-    /// Only what came after this event.
-    pub after_seq: Option<u64>,
-    /// At most so many; the newest when `after_seq` is absent.
-    pub limit: Option<usize>,
-    /// How long to wait for a first event.
-    pub wait: Option<Duration>,
-}
-
-impl EventsQuery {
-    fn path(&self) -> String {
-        let mut path = format!("{}?limit={}", control::EVENTS, self.limit.unwrap_or(50));
-        if let Some(subject) = &self.subject {
-            path.push_str(&format!("&subject={}", escaped(subject)));
-        }
-        if let Some(after) = self.after_seq {
-            path.push_str(&format!("&after={after}"));
-        }
-        if let Some(wait) = self.wait.filter(|wait| !wait.is_zero()) {
-            path.push_str(&format!("&wait_ms={}", wait.as_millis()));
-        }
-        path
-    }
-}
-
-/// Text as the value of a query parameter; whether it names anything is for the house to say.
-fn escaped(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte);
-    let one = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
-    text.bytes().map(one).collect()
-}
-
-/// A running house behind its control socket. Every call opens one connection.
+/// A house behind its control socket or its port. Every call opens one connection; clones share the session.
 #[derive(Clone, Debug)]
 pub struct Client {
-    socket: PathBuf,
+    door: Door,
     patience: Duration,
+    session: Option<Arc<Session>>,
 }
 
 impl Client {
-    /// A client of the house behind this socket.
+    /// A client of the house behind this control socket. The house knows who asks by the account of the
+    /// process.
     pub fn new(socket: impl Into<PathBuf>) -> Client {
-        Client { socket: socket.into(), patience: Duration::from_secs(30) }
+        Client { door: Door::Socket(socket.into()), patience: PATIENCE, session: None }
     }
 
-    /// The socket.
-    pub fn socket(&self) -> &Path {
-        &self.socket
-    }
-
-    /// The state of the whole house.
+    /// A client of the house at this address, such as `http://127.0.0.1:8000`; without a token it learns what
+    /// the plan lets everybody learn.
     ///
     /// # Errors
-    /// See [`ClientError`].
-    pub async fn status(&self) -> Result<HouseStatus, ClientError> {
-        self.call("GET", control::STATUS, Bytes::new(), self.patience).await
+    /// [`ClientError::Address`]: it is not `http://HOST:PORT`.
+    pub fn at(base: &str) -> Result<Client, ClientError> {
+        let authority = authority(base)?;
+        Ok(Client { door: Door::Port(authority), patience: PATIENCE, session: None })
     }
 
-    /// Events of the journal, oldest first.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn events(&self, query: &EventsQuery) -> Result<Events, ClientError> {
-        let wait = query.wait.unwrap_or_default();
-        let path = query.path();
-        self.call("GET", &path, Bytes::new(), self.patience + wait).await
+    /// The same as whoever holds these tokens. They are renewed shortly before they end, and when the house
+    /// refuses them; [`Client::refresh_token`] tells what to keep for the next start.
+    #[must_use]
+    pub fn with_tokens(mut self, tokens: Tokens) -> Client {
+        self.session = Some(Arc::new(Session::new(tokens)));
+        self
     }
 
-    /// Restarts a service or an instance.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn restart(&self, request: &RestartRequest) -> Result<Done, ClientError> {
-        self.post(control::RESTART, request).await
+    /// The same with an access token that nothing renews.
+    #[must_use]
+    pub fn with_access_token(mut self, token: Secret) -> Client {
+        self.session = Some(Arc::new(Session::fixed(token)));
+        self
     }
 
-    /// Reads the plan again and applies the difference.
-    ///
-    /// # Errors
-    /// See [`ClientError`]; a plan with errors is [`haus_api::ProblemCode::PlanRefused`].
-    pub async fn reload(&self) -> Result<Reloaded, ClientError> {
-        self.post(control::RELOAD, &()).await
+    /// The same with another patience for each answer.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Client {
+        self.patience = patience;
+        self
     }
 
-    /// Asks the house to drain and end.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn down(&self) -> Result<Done, ClientError> {
-        self.post(control::DOWN, &()).await
+    /// The refresh token in force: every renewal brings a new one and ends the former.
+    pub async fn refresh_token(&self) -> Option<Secret> {
+        self.session.as_ref()?.refresh_token().await
     }
 
-    async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
-        let body = serde_json::to_vec(body)
-            .map_err(|source| ClientError::Shape { path: path.to_owned(), source })?;
-        self.call("POST", path, body.into(), self.patience).await
+    async fn get<T: DeserializeOwned>(&self, path: Path) -> Result<T, ClientError> {
+        self.call("GET", path.build(), Bytes::new(), None, self.patience).await
+    }
+
+    async fn post<T: DeserializeOwned>(&self, path: Path, body: &impl Serialize) -> Result<T, ClientError> {
+        let path = path.build();
+        let body = encoded(&path, body)?;
+        self.call("POST", path, body, None, self.patience).await
+    }
+
+    async fn delete(&self, path: Path) -> Result<(), ClientError> {
+        let path = path.build();
+        let (status, bytes) =
+            self.exchange("DELETE", path.clone(), Bytes::new(), None, self.patience).await?;
+        succeeded(&path, status, &bytes)
     }
 
     async fn call<T: DeserializeOwned>(
         &self,
-        method: &str,
-        path: &str,
+        method: &'static str,
+        path: String,
         body: Bytes,
+        revision: Option<u64>,
         within: Duration,
     ) -> Result<T, ClientError> {
-        let answer = tokio::time::timeout(within, self.exchange(method, path, body));
-        let (status, bytes) =
-            answer.await.map_err(|_| ClientError::Timeout { path: path.to_owned(), within })??;
-        let shape = |source| ClientError::Shape { path: path.to_owned(), source };
-        if (200..300).contains(&status) {
-            return serde_json::from_slice(&bytes).map_err(shape);
-        }
-        let problem: Problem = serde_json::from_slice(&bytes).map_err(shape)?;
-        Err(ClientError::Refused { problem: Box::new(problem) })
+        let (status, bytes) = self.exchange(method, path.clone(), body, revision, within).await?;
+        decoded(&path, status, &bytes)
     }
 
-    async fn exchange(&self, method: &str, path: &str, body: Bytes) -> Result<(u16, Bytes), ClientError> {
-        let broke = |source: Box<dyn std::error::Error + Send + Sync>| ClientError::Exchange {
-            path: path.to_owned(),
-            source,
+    /// One question and its whole answer.
+    async fn exchange(
+        &self,
+        method: &'static str,
+        path: String,
+        body: Bytes,
+        revision: Option<u64>,
+        within: Duration,
+    ) -> Result<(u16, Bytes), ClientError> {
+        let ask = Ask { method, path: path.clone(), body, bearer: None, revision };
+        let whole = async {
+            let answer = self.ask(ask).await?;
+            let status = answer.status;
+            Ok((status, answer.whole().await?))
         };
-        let request = http::Request::builder()
-            .method(method)
-            .uri(path)
-            .header(http::header::HOST, "localhost")
-            .header(http::header::CONTENT_TYPE, "application/json")
-            .body(Full::new(body))
-            .map_err(|source| ClientError::Request { path: path.to_owned(), source })?;
-        let stream = UnixStream::connect(&self.socket)
-            .await
-            .map_err(|source| ClientError::Connect { socket: self.socket.clone(), source })?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| broke(error.into()))?;
-        // Ends with the sender; an error here shows as an error of the exchange below.
-        let connection = tokio::spawn(connection);
-        let response = sender.send_request(request).await.map_err(|error| broke(error.into()))?;
-        let status = response.status().as_u16();
-        let body = http_body_util::Limited::new(response.into_body(), ANSWER_BYTES_MAX);
-        let bytes = body.collect().await.map_err(broke)?.to_bytes();
-        connection.abort();
-        Ok((status, bytes))
+        tokio::time::timeout(within, whole).await.map_err(|_| ClientError::Timeout { path, within })?
+    }
+
+    /// Asks, with the token of the session. A refused token is renewed and the question asked once more: a
+    /// house that does not know who asks has done nothing.
+    async fn ask(&self, ask: Ask) -> Result<Answer, ClientError> {
+        let Some(session) = &self.session else { return self.door.ask(ask).await };
+        let shown = session.access(&self.door, self.patience).await?;
+        let answer = self.door.ask(Ask { bearer: Some(shown.access.clone()), ..ask.clone() }).await?;
+        if answer.status != 401 {
+            return Ok(answer);
+        }
+        match session.another(&shown, &self.door, self.patience).await? {
+            Some(fresh) => self.door.ask(Ask { bearer: Some(fresh.access), ..ask }).await,
+            None => Ok(answer),
+        }
+    }
+}
+
+/// `HOST:PORT` of a base address.
+fn authority(base: &str) -> Result<String, ClientError> {
+    let bad = |why| ClientError::Address { base: base.to_owned(), why };
+    if base.starts_with("https://") {
+        return Err(bad(
+            "houses speak plain HTTP on their port; encrypt the way there, for example with ssh -L",
+        ));
+    }
+    let rest = base.strip_prefix("http://").ok_or_else(|| bad("it does not begin with http://"))?;
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let uri: http::uri::Authority = rest.parse().map_err(|_| bad("it is not http://HOST:PORT"))?;
+    match uri.port_u16() {
+        Some(port) if port > 0 && !uri.as_str().contains('@') => Ok(uri.to_string()),
+        Some(_) | None => Err(bad("it is not http://HOST:PORT")),
+    }
+}
+
+/// A body that is wiped when it was sent.
+struct Wiped(Secret);
+
+impl AsRef<[u8]> for Wiped {
+    fn as_ref(&self) -> &[u8] {
+        self.0.expose_bytes()
+    }
+}
+
+fn encoded(path: &str, body: &impl Serialize) -> Result<Bytes, ClientError> {
+    let bytes = serde_json::to_vec(body)
+        .map_err(|source| ClientError::Unsendable { path: path.to_owned(), source })?;
+    Ok(Bytes::from_owner(Wiped(Secret::new(bytes))))
+}
+
+fn decoded<T: DeserializeOwned>(path: &str, status: u16, bytes: &[u8]) -> Result<T, ClientError> {
+    if !(200..300).contains(&status) {
+        return Err(refused(path, bytes));
+    }
+    serde_json::from_slice(bytes).map_err(|source| ClientError::Shape { path: path.to_owned(), source })
+}
+
+fn succeeded(path: &str, status: u16, bytes: &[u8]) -> Result<(), ClientError> {
+    if (200..300).contains(&status) { Ok(()) } else { Err(refused(path, bytes)) }
+}
+
+fn refused(path: &str, bytes: &[u8]) -> ClientError {
+    match serde_json::from_slice::<Problem>(bytes) {
+        Ok(problem) => ClientError::Refused { problem: Box::new(problem) },
+        Err(source) => ClientError::Shape { path: path.to_owned(), source },
     }
 }
 
@@ -175,31 +198,27 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(query: &EventsQuery, expected: &str) {
-        let path = query.path();
-        assert_eq!(path, expected);
-        assert!(path.parse::<http::Uri>().is_ok(), "{path}");
+    fn check(base: &str, expected: Option<&str>) {
+        assert_eq!(authority(base).ok().as_deref(), expected, "{base}");
     }
 
     #[test]
-    fn a_query_without_wishes_asks_for_the_newest_fifty() {
-        check(&EventsQuery::default(), "/control/events?limit=50");
-    }
-
-    #[test]
-    fn a_follower_asks_for_what_comes_after() {
-        let query = EventsQuery {
-            subject: Some("web/2".to_owned()),
-            after_seq: Some(7),
-            limit: Some(1_000),
-            wait: Some(Duration::from_secs(2)),
-        };
-        check(&query, "/control/events?limit=1000&subject=web/2&after=7&wait_ms=2000");
-    }
-
-    #[test]
-    fn no_subject_can_break_the_request() {
-        let query = EventsQuery { subject: Some("a b&limit=9\n#ü".to_owned()), ..EventsQuery::default() };
-        check(&query, "/control/events?limit=50&subject=a%20b%26limit%3D9%0A%23%C3%BC");
+    fn only_a_plain_host_with_its_port_is_an_address() {
+        check("http://127.0.0.1:8000", Some("127.0.0.1:8000"));
+        check("http://[::1]:8000/", Some("[::1]:8000"));
+        check("http://api.home.localhost:80", Some("api.home.localhost:80"));
+        for base in [
+            "https://h:1",
+            "127.0.0.1:8000",
+            "http://h",
+            "http://h:0",
+            "http://h:99999",
+            "http://u:p@h:1",
+            "http://h:1/api",
+            "http://",
+            "http://h:1 x",
+        ] {
+            check(base, None);
+        }
     }
 }

@@ -1,5 +1,22 @@
 //! The arguments. The doc comments are the help texts.
 
+mod alerts;
+mod credential;
+mod registry;
+mod token;
+mod trail;
+mod vault;
+
+pub(crate) use alerts::{Alerts, AlertsAct, Silence, Unsilence};
+pub(crate) use credential::{
+    Credential, CredentialCreate, CredentialImport, CredentialList, CredentialOne, CredentialRevoke,
+    CredentialRotate,
+};
+pub(crate) use registry::{Discover, Services};
+pub(crate) use token::{Token, TokenCreate, TokenRevoke, TokenRotateKey};
+pub(crate) use trail::{Trail, TrailAct, TrailExport, TrailShow, TrailVerify};
+pub(crate) use vault::{Vault, VaultAct};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -37,6 +54,22 @@ pub(crate) enum Command {
     Reload(Target),
     /// Bring the house down in order.
     Down(Down),
+    /// Make, list, show, rotate, revoke and import credentials; values go in and never come out.
+    #[command(subcommand)]
+    Credential(Credential),
+    /// Let services and people in, and take that back.
+    #[command(subcommand)]
+    Token(Token),
+    /// Show what is in the registry.
+    Services(Services),
+    /// Show where a service can be reached.
+    Discover(Discover),
+    /// Show what is wrong and who was told; silence it for a while.
+    Alerts(Alerts),
+    /// Show, export and verify the audit trail.
+    Trail(Trail),
+    /// Show the keys that credentials are sealed with; change them.
+    Vault(Vault),
     /// Write a commented plan file that checks clean and runs.
     Init(Init),
     /// Explain a finding, for example HP0012.
@@ -86,6 +119,22 @@ pub(crate) struct Up {
     /// The state folder instead of the usual one.
     #[arg(long)]
     pub state: Option<PathBuf>,
+    /// Where the credentials' key ring is kept.
+    #[command(flatten)]
+    pub keys: Keys,
+}
+
+/// Where the key ring of the credentials is kept. Without these: the systemd credential `haus-key-ring`, the
+/// variable HAUS_KEY_RING (with a warning), or `keyring` in the state folder, made at the first start.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Keys {
+    /// The file of the key ring (mode 0600) instead of `keyring` in the state folder.
+    #[arg(long, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+    /// The file with the passphrase that the key ring is sealed with (mode 0600, its content without the line
+    /// end).
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
 }
 
 /// Which running house is meant.
@@ -97,6 +146,17 @@ pub(crate) struct Target {
     /// The state folder that `up` was given.
     #[arg(long)]
     pub state: Option<PathBuf>,
+}
+
+/// Which running house, and for whom the answer is written.
+#[derive(Debug, Args)]
+pub(crate) struct Asked {
+    /// Write JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Which house.
+    #[command(flatten)]
+    pub target: Target,
 }
 
 /// Arguments of `status`.
@@ -206,4 +266,7 @@ pub(crate) struct Parent {
     /// Plain lines, no terminal.
     #[arg(long)]
     pub plain: bool,
+    /// Where the credentials' key ring is kept.
+    #[command(flatten)]
+    pub keys: Keys,
 }

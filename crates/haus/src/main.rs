@@ -5,8 +5,10 @@
 mod arguments;
 mod command;
 mod exit;
+mod listing;
 mod locate;
 mod outlet;
+mod secret_input;
 mod terminal;
 
 use clap::Parser;

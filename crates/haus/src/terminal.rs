@@ -3,6 +3,7 @@
 
 use crate::exit::{FAILED, Failure};
 use rustix::event::{PollFd, PollFlags, Timespec};
+use std::borrow::Cow;
 use std::io::{ErrorKind, IsTerminal, Write};
 
 /// Width for texts that must be laid out somehow although no terminal says how wide it is.
@@ -78,6 +79,22 @@ pub(crate) fn error(text: &str) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
+/// Prints an answer for programs.
+pub(crate) fn json(value: &impl serde::Serialize) {
+    line(&serde_json::to_string_pretty(value).expect("an answer is plain data"));
+}
+
+/// Control characters made visible: what others chose must not steer the reader's terminal, or hide lines
+/// from him.
+pub(crate) fn harmless(line: &str) -> Cow<'_, str> {
+    let is_harmful = |c: char| c.is_control() && c != '\t';
+    if !line.contains(is_harmful) {
+        return Cow::Borrowed(line);
+    }
+    let shown = |c: char| if is_harmful(c) { format!("\\x{:02x}", u32::from(c)) } else { c.to_string() };
+    Cow::Owned(line.chars().map(shown).collect())
+}
+
 /// Prints a failure: `error: …`, then what to do.
 pub(crate) fn failure(failure: &Failure) {
     error(&failure_text(failure));
@@ -105,4 +122,15 @@ pub(crate) fn paint(text: &str, state: &str, colour: bool) -> String {
         _ => "0",
     };
     format!("\x1b[{code}m{text}\x1b[0m")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_can_steer_the_terminal_of_its_reader() {
+        assert_eq!(harmless("a\tb ü"), "a\tb ü");
+        assert_eq!(harmless("\u{1b}]0;title\u{7}\r"), "\\x1b]0;title\\x07\\x0d");
+    }
 }

@@ -5,10 +5,11 @@ use crate::arguments::Parent;
 use crate::exit::{Code, FAILED, Failure, WRONG_USE};
 use crate::outlet::Outlet;
 use crate::terminal;
-use haus_coordinator::{Options, Places};
+use haus_coordinator::{KeyPlace, Options, Places};
 use std::io::IsTerminal;
 
 pub(crate) fn cmd_core(arguments: &Parent) -> Result<Code, Failure> {
+    super::parent::without_core_dumps();
     // Whatever the core writes is its own account's business; what others may read is opened on purpose.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let stage = arguments.stage.parse().map_err(|error| {
@@ -18,6 +19,10 @@ pub(crate) fn cmd_core(arguments: &Parent) -> Result<Code, Failure> {
         path: arguments.path.clone(),
         stage,
         places: Places::new(&arguments.state, &arguments.run),
+        keys: KeyPlace {
+            file: arguments.keys.key_file.clone(),
+            passphrase_file: arguments.keys.passphrase_file.clone(),
+        },
     };
     let live = !arguments.plain && std::io::stdout().is_terminal();
     let outlet = Outlet::new(std::io::stdout()).map_err(|error| no_thread(&error))?;

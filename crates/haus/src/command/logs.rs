@@ -89,19 +89,8 @@ fn print(name: &str, lines: &[String], several: bool) -> Result<Reader, Failure>
 }
 
 fn label(name: &str, line: &str, several: bool) -> String {
-    let line = if std::io::stdout().is_terminal() { harmless(line) } else { Cow::Borrowed(line) };
+    let line = if std::io::stdout().is_terminal() { terminal::harmless(line) } else { Cow::Borrowed(line) };
     if several { format!("{name} {line}") } else { line.into_owned() }
-}
-
-/// Control characters made visible: what a service prints must not steer the reader's terminal,
-/// or hide lines from him. Elsewhere (a pipe, a file) the bytes stay as they are.
-fn harmless(line: &str) -> Cow<'_, str> {
-    let is_harmful = |c: char| c.is_control() && c != '\t';
-    if !line.contains(is_harmful) {
-        return Cow::Borrowed(line);
-    }
-    let shown = |c: char| if is_harmful(c) { format!("\\x{:02x}", u32::from(c)) } else { c.to_string() };
-    Cow::Owned(line.chars().map(shown).collect())
 }
 
 fn unreadable(path: &Path, error: &dyn std::error::Error) -> Failure {
@@ -164,11 +153,5 @@ mod tests {
         let found = instances(&names.map(str::to_owned));
         let found: Vec<String> = found.iter().map(InstanceId::to_string).collect();
         assert_eq!(found, ["api/1", "web/2", "web/10"]);
-    }
-
-    #[test]
-    fn a_service_cannot_steer_the_terminal_of_its_reader() {
-        assert_eq!(harmless("a\tb ü"), "a\tb ü");
-        assert_eq!(harmless("\u{1b}]0;title\u{7}\r"), "\\x1b]0;title\\x07\\x0d");
     }
 }

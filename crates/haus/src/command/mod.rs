@@ -1,7 +1,10 @@
 //! One file per command; this one only hands over.
 
+mod alerts;
 mod check;
 mod core;
+mod credential;
+mod discover;
 mod down;
 mod events;
 mod explain;
@@ -11,10 +14,15 @@ mod parent;
 mod progress;
 mod reload;
 mod restart;
+mod running;
 mod schema;
+mod services;
 mod status;
 mod table;
+mod token;
+mod trail;
 mod up;
+mod vault;
 
 use crate::arguments::{Arguments, Command};
 use crate::exit::{Code, FAILED, FINDINGS, Failure, REFUSED, UNKNOWN, WRONG_USE};
@@ -35,6 +43,13 @@ pub(crate) fn run(arguments: Arguments) -> Result<Code, Failure> {
         Command::Restart(arguments) => restart::cmd_restart(&arguments),
         Command::Reload(target) => reload::cmd_reload(&target),
         Command::Down(arguments) => down::cmd_down(&arguments),
+        Command::Credential(arguments) => credential::cmd_credential(&arguments),
+        Command::Token(arguments) => token::cmd_token(&arguments),
+        Command::Services(arguments) => services::cmd_services(&arguments),
+        Command::Discover(arguments) => discover::cmd_discover(&arguments),
+        Command::Alerts(arguments) => alerts::cmd_alerts(&arguments),
+        Command::Trail(arguments) => trail::cmd_trail(&arguments),
+        Command::Vault(arguments) => vault::cmd_vault(&arguments),
         Command::Init(arguments) => init::cmd_init(&arguments),
         Command::Explain(arguments) => explain::cmd_explain(&arguments),
         Command::Schema => schema::cmd_schema(),
@@ -95,12 +110,32 @@ fn client_failure(error: &ClientError, places: &Places) -> Failure {
 fn failure_code(error: &ClientError) -> Code {
     match error {
         ClientError::Refused { problem } => match problem.code {
-            ProblemCode::BadRequest | ProblemCode::NotFound | ProblemCode::MethodNotAllowed => WRONG_USE,
-            ProblemCode::Busy => REFUSED,
+            ProblemCode::BadRequest
+            | ProblemCode::NotFound
+            | ProblemCode::MethodNotAllowed
+            | ProblemCode::TooLarge
+            | ProblemCode::UnsupportedMediaType
+            | ProblemCode::Invalid
+            | ProblemCode::IdempotencyMismatch => WRONG_USE,
+            ProblemCode::Unauthorized
+            | ProblemCode::Forbidden
+            | ProblemCode::Conflict
+            | ProblemCode::Busy
+            | ProblemCode::Expired
+            | ProblemCode::PreconditionFailed
+            | ProblemCode::TooManyRequests => REFUSED,
             ProblemCode::PlanRefused => FINDINGS,
-            ProblemCode::Internal => FAILED,
+            ProblemCode::RequestTimeout
+            | ProblemCode::Internal
+            | ProblemCode::BadGateway
+            | ProblemCode::Unavailable
+            | ProblemCode::TrailUnavailable
+            | ProblemCode::VaultSealed
+            | ProblemCode::GatewayTimeout => FAILED,
         },
-        ClientError::Request { .. } => WRONG_USE,
+        ClientError::Request { .. } | ClientError::Address { .. } | ClientError::Unsendable { .. } => {
+            WRONG_USE
+        }
         ClientError::Connect { .. }
         | ClientError::Exchange { .. }
         | ClientError::Timeout { .. }
@@ -112,7 +147,9 @@ fn failure_hint(error: &ClientError) -> String {
     let own = match error {
         ClientError::Refused { problem } => return refusal_hint(problem),
         ClientError::Connect { .. } | ClientError::Exchange { .. } => "try again in a moment",
-        ClientError::Request { .. } => "see the command's --help for what can be named",
+        ClientError::Request { .. } | ClientError::Address { .. } | ClientError::Unsendable { .. } => {
+            "see the command's --help for what can be named"
+        }
         ClientError::Timeout { .. } => {
             "the core is busy or held; when this stays so, `haus down` ends the house through its parent"
         }
@@ -126,9 +163,29 @@ fn failure_hint(error: &ClientError) -> String {
 fn refusal_hint(problem: &Problem) -> String {
     let own = match problem.code {
         ProblemCode::BadRequest | ProblemCode::NotFound => "`haus status` lists what there is",
-        ProblemCode::MethodNotAllowed => "the running house may be of another version than this program",
+        ProblemCode::Invalid | ProblemCode::TooLarge | ProblemCode::IdempotencyMismatch => {
+            "see the command's --help for what can be given"
+        }
+        ProblemCode::MethodNotAllowed | ProblemCode::UnsupportedMediaType => {
+            "the running house may be of another version than this program"
+        }
+        ProblemCode::Unauthorized | ProblemCode::Forbidden => {
+            "a house obeys its own account and root; use one of them"
+        }
         ProblemCode::PlanRefused => "mend the plan, see `haus check`",
-        ProblemCode::Busy => "try again in a moment",
+        ProblemCode::Conflict | ProblemCode::PreconditionFailed | ProblemCode::Expired => {
+            "look at it as it is, and decide again"
+        }
+        ProblemCode::Busy | ProblemCode::RequestTimeout | ProblemCode::TooManyRequests => {
+            "try again in a moment"
+        }
+        ProblemCode::BadGateway | ProblemCode::Unavailable | ProblemCode::GatewayTimeout => {
+            "`haus status` says how the services are and why"
+        }
+        ProblemCode::TrailUnavailable => {
+            "see that the disk below the state folder has space and can be written"
+        }
+        ProblemCode::VaultSealed => "`haus events` says what is wrong with the key ring",
         ProblemCode::Internal => "see `haus events` and `haus status`",
     };
     problem.hint.clone().unwrap_or_else(|| own.to_owned())
@@ -152,7 +209,7 @@ mod tests {
     }
 
     fn connect(kind: std::io::ErrorKind) -> ClientError {
-        ClientError::Connect { socket: "/nowhere/run/control.sock".into(), source: kind.into() }
+        ClientError::Connect { door: "/nowhere/run/control.sock".into(), source: kind.into() }
     }
 
     fn path() -> String {
@@ -180,7 +237,11 @@ mod tests {
             (ProblemCode::BadRequest, WRONG_USE),
             (ProblemCode::NotFound, WRONG_USE),
             (ProblemCode::MethodNotAllowed, WRONG_USE),
+            (ProblemCode::Invalid, WRONG_USE),
             (ProblemCode::Busy, REFUSED),
+            (ProblemCode::Conflict, REFUSED),
+            (ProblemCode::Forbidden, REFUSED),
+            (ProblemCode::TrailUnavailable, FAILED),
             (ProblemCode::PlanRefused, FINDINGS),
             (ProblemCode::Internal, FAILED),
         ] {

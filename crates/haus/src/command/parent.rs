@@ -1,13 +1,14 @@
 //! The hidden `haus parent`: the supervisor parent itself.
 
-use crate::arguments::Parent;
+use crate::arguments::{Keys, Parent};
 use crate::exit::{Code, FAILED, Failure, REFUSED};
 use crate::locate::utf8;
 use haus_supervise::lock::LockError;
 use haus_supervise::{ParentError, ParentOptions, run_parent};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub(crate) fn cmd_parent(arguments: &Parent) -> Result<Code, Failure> {
+    without_core_dumps();
     let own = own_program()?;
     let pairs = [
         ("--path", utf8(&arguments.path)?),
@@ -21,9 +22,25 @@ pub(crate) fn cmd_parent(arguments: &Parent) -> Result<Code, Failure> {
     if arguments.plain {
         core.push("--plain".to_owned());
     }
+    for (name, path) in key_flags(&arguments.keys) {
+        core.extend([name.to_owned(), utf8(path)?.to_owned()]);
+    }
     let options =
         ParentOptions::new(&arguments.house, &arguments.path, &arguments.state, &arguments.run, core);
     run_parent(options).map(Code).map_err(|error| failure(&error))
+}
+
+/// Values pass through the parent and lie open in the core: a crash of either must not write them to disk.
+pub(super) fn without_core_dumps() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    // Lowering a limit cannot be refused.
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+}
+
+/// The flags that say where the key ring is. Paths only: a value in an argument could be read by everybody.
+pub(super) fn key_flags(keys: &Keys) -> impl Iterator<Item = (&'static str, &Path)> {
+    let flags = [("--key-file", &keys.key_file), ("--passphrase-file", &keys.passphrase_file)];
+    flags.into_iter().filter_map(|(name, path)| Some((name, path.as_deref()?)))
 }
 
 /// This very program, for the processes that are started from it.

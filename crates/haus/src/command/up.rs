@@ -50,6 +50,15 @@ pub(crate) fn cmd_up(arguments: &Up, mode: Mode) -> Result<Code, Failure> {
     if mode == Mode::Service {
         command.arg("--plain");
     }
+    for (name, path) in super::parent::key_flags(&arguments.keys) {
+        // The parent and the core work elsewhere.
+        let path = std::path::absolute(path).map_err(|error| {
+            Failure::new(WRONG_USE, format!("cannot tell where {} is: {error}", path.display()))
+                .hint("name the file by its whole path")
+        })?;
+        locate::utf8(&path)?;
+        command.arg(name).arg(path);
+    }
     // Only returns when the program cannot be started again.
     Err(Failure::new(FAILED, format!("cannot start the parent: {}", command.exec()))
         .hint("see that the program `haus` is still in its place"))
