@@ -1,6 +1,7 @@
 #!/bin/sh
 # Makes the database cluster once: prepare.sh DATA CREDENTIALS. Passwords travel from file to file or through a pipe,
-# never through an argument or the environment, where other processes could read them.
+# never through an argument or the environment, where other processes could read them. Only the first start reads them:
+# afterwards the roles have their passwords in the cluster, and a rotation changes them there.
 set -eu
 cluster=$1/cluster
 credentials=$2

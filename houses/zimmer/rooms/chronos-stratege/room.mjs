@@ -1,9 +1,9 @@
 // Zimmer 02: the scheduler. The plan's `config:` declares what is due when; every tick is kept in a file of its
-// data folder.
+// data folder. It calls the other rooms through the gateway of the house, where its calls can be seen.
 
 import { appendFileSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { call, coordinatorAnswers } from '../node/house.mjs';
+import { callThroughGateway, coordinatorAnswers } from '../node/house.mjs';
 import { Problem, serve } from '../node/room.mjs';
 import { nextRun } from './schedule.mjs';
 
@@ -51,7 +51,7 @@ async function runOnce(name) {
   const started = performance.now();
   let outcome;
   try {
-    const answer = await call(room, path, { method, body: method === 'POST' ? {} : undefined });
+    const answer = await callThroughGateway(room, path, { method, body: method === 'POST' ? {} : undefined });
     outcome = answer.status < 400 ? 'done' : `answered ${answer.status}`;
   } catch (error) {
     outcome = error.message;

@@ -1,27 +1,17 @@
 // The skeleton of a Node room: routes, health, a page about itself, one log line per request, a clean end.
-// No framework and no package; it works with Node 18 and later. It knows nothing of Redis or of other rooms.
+// No framework and no package; it works with Node 18 and later. It knows nothing of Redis or of other rooms; that the
+// room makes itself known to the coordinator is in `member.mjs`, here it is only begun and ended.
 
 import { createServer } from 'node:http';
+import { identified } from './house.mjs';
+import { Member } from './member.mjs';
+import { Answer, Problem } from './problem.mjs';
+
+export { Answer, Problem };
 
 const BODY_BYTES_MAX = 256 * 1024;
 // Longer than the gateway keeps an idle connection, so that the gateway is always the side that closes it.
 const KEEP_ALIVE_MS = 75_000;
-
-/** An answer other than 200 that a route wants to give. */
-export class Problem extends Error {
-  constructor(status, detail) {
-    super(detail);
-    this.status = status;
-  }
-}
-
-/** A route may return this to choose its status. */
-export class Answer {
-  constructor(status, body) {
-    this.status = status;
-    this.body = body;
-  }
-}
 
 /** Finds the route for a request: `GET /tools/:name` binds `name`. Answers 404 and 405 by throwing a Problem. */
 export function match(routes, method, path) {
@@ -79,7 +69,14 @@ async function health(room) {
       seen[name] = `failed: ${error.message}`;
     }
   }
-  const body = { status: healthy ? 'healthy' : 'unhealthy', service: room.name, instance: room.instance, checks: seen };
+  const body = {
+    status: healthy ? 'healthy' : 'unhealthy',
+    service: room.name,
+    instance: room.instance,
+    checks: seen,
+    // Told, not checked: a room that nobody can find still works.
+    member: room.member?.state ?? 'there is no coordinator',
+  };
   return new Answer(healthy ? 200 : 503, body);
 }
 
@@ -140,6 +137,8 @@ export function serve(description) {
     instance: process.env.HAUS_INSTANCE ?? '1',
     ...description,
   };
+  room.member = Member.fromEnvironment(room.name, Number(process.env.PORT));
+  if (room.member) identified.headers = () => room.member.headers();
   const routes = {
     'GET /health': () => health(room),
     'GET /': ({ request }) => front(room, request),
@@ -162,7 +161,9 @@ export function serve(description) {
   const end = () => {
     if (state.ending) return;
     state.ending = true;
+    const left = room.member?.leave();
     server.close(async () => {
+      await left;
       await room.close?.();
       process.exit(0);
     });
@@ -170,6 +171,7 @@ export function serve(description) {
   };
   process.on('SIGTERM', end);
   process.on('SIGINT', end);
-  server.listen(Number(process.env.PORT), '127.0.0.1');
+  // Registered as soon as somebody can be served.
+  server.listen(Number(process.env.PORT), '127.0.0.1', () => room.member?.start());
   return server;
 }

@@ -1,6 +1,7 @@
 """The skeleton of a Python room: health, a page about itself, one log line per request, a clean end.
 
-It knows nothing of Redis, PostgreSQL or other rooms; those are in `stores.py` and `house.py`.
+It knows nothing of Redis, PostgreSQL or other rooms; those are in `stores.py` and `house.py`. That the room makes itself
+known to the coordinator is in `member.py`; here it is only begun and ended.
 """
 
 import os
@@ -9,9 +10,11 @@ import time
 from html import escape
 from typing import Callable
 
+import house
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse
+from member import Member, ProcessorShare
 
 BODY_BYTES_MAX = 256 * 1024
 # Longer than the gateway keeps an idle connection, so that the gateway is always the side that closes it
@@ -83,6 +86,7 @@ class Room:
         self.about = {"de": german, "en": english}
         self.examples = examples
         self.checks: dict[str, Callable[[], str]] = {}
+        self.member: Member | None = None
         # The interactive documentation would load scripts from the internet; the house works without it.
         self.app = FastAPI(title=self.name, description=english, docs_url=None, redoc_url=None)
         self.app.add_api_route("/health", self.health, methods=["GET"])
@@ -119,6 +123,8 @@ class Room:
             "service": self.name,
             "instance": self.instance,
             "checks": seen,
+            # Told, not checked: a room that nobody can find still works.
+            "member": self.member.state if self.member else "there is no coordinator",
         }
         return JSONResponse(body, 200 if healthy else 503)
 
@@ -140,7 +146,33 @@ class Room:
             ws="none",
             timeout_keep_alive=KEEP_ALIVE_S,
         )
-        uvicorn.Server(config).run()
+        self.member = Member.from_environment(self.name, config.port, ProcessorShare())
+        if self.member is not None:
+            house.identified = self.member.headers
+        Server(config, self.member).run()
+
+
+class Server(uvicorn.Server):
+    """Registers as soon as somebody can be served, and deregisters before the last requests are answered."""
+
+    def __init__(self, config: uvicorn.Config, member: Member | None):
+        super().__init__(config)
+        self.member = member
+
+    async def startup(self, sockets=None) -> None:
+        await super().startup(sockets)
+        if self.member is not None and self.started:
+            self.member.start()
+
+    def handle_exit(self, sig, frame) -> None:
+        if self.member is not None:
+            self.member.leave()
+        super().handle_exit(sig, frame)
+
+    def run(self, sockets=None) -> None:
+        super().run(sockets)
+        if self.member is not None:
+            self.member.left()
 
 
 def front_page(name: str, about: dict[str, str], examples: list[str]) -> str:

@@ -14,12 +14,7 @@ room = Room(
 room.answers(house.HouseError, 502)
 
 
-@room.check("coordinator")
-def coordinator_answers() -> str:
-    answer = house.coordinator("/health")
-    if answer.status != 200:
-        raise RuntimeError(f"status {answer.status}")
-    return "answers 200"
+room.check("coordinator")(house.coordinator_answers)
 
 
 @room.app.get("/page")

@@ -3,9 +3,12 @@
 //! This file owns the wiring: settings from the environment, the threads, and the clean end at SIGTERM. It
 //! knows neither how a job is computed (`jobs`) nor the bytes of HTTP (`http`) and Redis (`redis`).
 
+mod api;
 mod front;
 mod http;
 mod jobs;
+mod member;
+mod membership;
 mod queue;
 mod redis;
 mod signals;
@@ -19,12 +22,15 @@ use std::time::Duration;
 
 use front::Front;
 use http::Server;
+use membership::Membership;
 use queue::Queue;
 use redis::Redis;
 
 /// How long requests and the job under way may still take after SIGTERM. A job that takes longer is not lost:
 /// it stays in this instance's running list and is taken up again at the next start.
 const END_WITHIN: Duration = Duration::from_millis(1500);
+/// How long deregistering may take beyond that.
+const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     match run() {
@@ -62,9 +68,14 @@ fn run() -> Result<(), String> {
         std::thread::spawn(move || server.accept(&listener));
     }
 
+    let membership = Membership::begin(port);
+
     signals.wait();
+    // First, so that nobody is sent here any more while the last requests are answered.
+    membership.end();
     ending.store(true, Ordering::SeqCst);
     server.end(END_WITHIN);
+    membership.left(LEAVE_WITHIN);
     // The worker looks at `ending` at least once a second; a job that it still holds does not delay the end.
     drop(worker);
     Ok(())
