@@ -150,7 +150,7 @@ fn findings_are_explained_and_the_schema_is_json() {
 #[test]
 fn commands_without_a_running_house_say_how_to_start_one() {
     let house = haus(CLEAN);
-    for command in ["status", "events", "reload"] {
+    for command in ["status", "events", "reload", "services", "alerts", "trail", "vault"] {
         check(&house.ask(&[command]), 3, &["no house runs", "haus up"]);
     }
     check(&house.ask(&["restart", "web"]), 3, &["no house runs"]);
@@ -163,12 +163,48 @@ fn commands_without_a_running_house_say_how_to_start_one() {
 fn the_help_of_every_command_is_as_written() {
     let house = haus(CLEAN);
     let commands = [
-        "check", "up", "serve", "status", "logs", "events", "restart", "reload", "down", "init", "explain",
+        "check",
+        "up",
+        "serve",
+        "status",
+        "logs",
+        "events",
+        "restart",
+        "reload",
+        "down",
+        "credential",
+        "credential create",
+        "credential list",
+        "credential show",
+        "credential versions",
+        "credential rotate",
+        "credential revoke",
+        "credential import",
+        "token",
+        "token create",
+        "token list",
+        "token revoke",
+        "token rotate-key",
+        "services",
+        "discover",
+        "alerts",
+        "alerts silence",
+        "alerts unsilence",
+        "trail",
+        "trail show",
+        "trail export",
+        "trail verify",
+        "vault",
+        "vault status",
+        "vault rotate-key",
+        "init",
+        "explain",
         "schema",
     ];
     let mut text = house.run(&["--help"]).stdout;
     for command in commands {
-        let help = house.run(&[command, "--help"]);
+        let words: Vec<&str> = command.split(' ').chain(["--help"]).collect();
+        let help = house.run(&words);
         assert_eq!(help.code, Some(0), "{help:?}");
         text.push_str(&format!("\n$ haus {command} --help\n{}", help.stdout));
     }

@@ -1,6 +1,6 @@
 //! Credentials reach the service that may have them as files, and nobody else in any way.
 
-use crate::home::{Home, server};
+use crate::home::{Home, SOON, server};
 use haus_testkit::is_root;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -47,12 +47,10 @@ fn a_credential_is_made_once_and_delivered_to_its_service_alone() {
     let mut home = Home::new(&body());
     home.house.write("key.txt", "value-from-a-file\n");
     home.start();
-    let kept = home.house.state().join("credentials/web-key");
-    let value = fs::read_to_string(&kept).unwrap();
-    assert_eq!((value.len(), mode(&kept), mode(kept.parent().unwrap())), (40, 0o600, 0o700));
     let folder = home.house.state().join("run/credentials/web/1");
     let (delivered, from_file) = (folder.join("WEB_KEY"), folder.join("FILE_KEY"));
-    assert_eq!(fs::read_to_string(&delivered).unwrap(), value);
+    let value = fs::read_to_string(&delivered).unwrap();
+    assert_eq!((value.len(), mode(&home.house.state().join("keyring"))), (40, 0o600));
     assert_eq!(fs::read_to_string(&from_file).unwrap(), "value-from-a-file");
     assert_eq!((mode(&delivered), mode(&from_file)), (0o400, 0o400));
     let service = fs::metadata(format!("/proc/{}", home.pid("web/1"))).unwrap().uid();
@@ -62,9 +60,46 @@ fn a_credential_is_made_once_and_delivered_to_its_service_alone() {
     assert!(env.contains(&format!("WEB_KEY_FILE={}\n", delivered.display())), "{env}");
     home.down();
     home.start();
-    assert_eq!(fs::read_to_string(&kept).unwrap(), value, "made once");
+    assert_eq!(fs::read_to_string(&delivered).unwrap(), value, "made once");
     home.down();
     assert!(service != 0 || !is_root(), "the service runs as root");
+}
+
+#[test]
+fn a_plain_value_of_an_earlier_version_is_taken_over_and_removed() {
+    let mut home = Home::new(&body());
+    home.house.write("key.txt", "value-from-a-file\n");
+    let folder = home.house.state().join("credentials");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("web-key"), "value-of-an-earlier-version").unwrap();
+    home.start();
+    let delivered = home.house.state().join("run/credentials/web/1/WEB_KEY");
+    assert_eq!(fs::read_to_string(&delivered).unwrap(), "value-of-an-earlier-version");
+    assert_eq!(holders(&home.house.state(), "value-of-an-earlier-version"), [delivered]);
+    assert!(!folder.exists());
+    home.down();
+}
+
+#[test]
+fn a_house_without_the_key_ring_of_its_credentials_does_not_start() {
+    let mut home = Home::new(&body());
+    home.house.write("key.txt", "value-from-a-file\n");
+    home.start();
+    let delivered = home.house.state().join("run/credentials/web/1/WEB_KEY");
+    let value = fs::read_to_string(&delivered).unwrap();
+    home.down();
+    let (ring, saved) = (home.house.state().join("keyring"), home.house.state().join("keyring.saved"));
+    fs::rename(&ring, &saved).unwrap();
+    home.house.forget_lines();
+    home.house.up(&[]);
+    assert_eq!(home.house.wait_for_exit(SOON), Some(4), "{:?}", home.house.lines());
+    let told = home.house.lines().join("\n");
+    assert!(told.contains(&ring.display().to_string()) && told.contains("saved copy"), "{told}");
+    assert!(!ring.exists(), "no other ring is made");
+    fs::rename(&saved, &ring).unwrap();
+    home.start();
+    assert_eq!(fs::read_to_string(&delivered).unwrap(), value);
+    home.down();
 }
 
 #[test]
@@ -75,10 +110,9 @@ fn the_value_of_a_credential_stands_nowhere_else() {
     home.ask(&["restart", "web"]);
     home.wait_for_phase("web/1", "healthy");
     let state = home.house.state();
-    let value = fs::read_to_string(state.join("credentials/web-key")).unwrap();
     let delivered = state.join("run/credentials/web/1");
-    let expected = [state.join("credentials/web-key"), delivered.join("WEB_KEY")];
-    assert_eq!(holders(&state, &value), expected);
+    let value = fs::read_to_string(delivered.join("WEB_KEY")).unwrap();
+    assert_eq!(holders(&state, &value), [delivered.join("WEB_KEY")]);
     assert_eq!(holders(&state, "value-from-a-file"), [delivered.join("FILE_KEY")]);
     let mut told = vec![home.ask(&["status", "--json"]), home.ask(&["events", "--json", "-n", "10000"])];
     told.push(home.ask(&["logs", "web"]));

@@ -1,7 +1,7 @@
 //! The house `zimmer` of this repository, whole: every room healthy and reachable by its name.
 
 use crate::home::SOON;
-use haus_testkit::{TestHouse, free_port, http_get, kill, loud_skip_mandatory, wait_until};
+use haus_testkit::{HttpAsk, TestHouse, free_port, http_get, kill, loud_skip_mandatory, wait_until};
 use serde_json::Value;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -39,22 +39,32 @@ fn missing() -> Vec<String> {
     missing
 }
 
-/// The house in a folder that every account can enter, on ports that are free.
-fn copy() -> (TestHouse, SocketAddr) {
+/// Whether the house can be brought up here; says so out loud when it cannot.
+fn is_possible(test: &str) -> bool {
+    let missing = missing();
+    if !missing.is_empty() {
+        loud_skip_mandatory(test, &format!("missing: {}", missing.join(", ")));
+    }
+    missing.is_empty()
+}
+
+/// The house in a folder that every account can enter, on ports that are free: it, its gateway and its API.
+fn copy() -> (TestHouse, SocketAddr, SocketAddr) {
     let house = TestHouse::new(env!("CARGO_BIN_EXE_haus"), "");
     let copied = Command::new("cp").arg("-RT").arg(zimmer()).arg(house.folder()).status();
     assert!(copied.is_ok_and(|status| status.success()), "the house can be copied");
     let open = Command::new("chmod").args(["-R", "go+rX"]).arg(house.folder()).status();
     assert!(open.is_ok_and(|status| status.success()), "the copy is our own");
-    let gateway = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+    let [gateway, api] = [free_port(), free_port()].map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
     let change = |file: &str, from: &str, to: &str| {
         let text = std::fs::read_to_string(house.folder().join(file)).expect("the copy is readable");
         assert!(text.contains(from), "{file} says {from}");
         house.write(file, &text.replace(from, to));
     };
     change("house.yaml", "listen: 127.0.0.1:8080", &format!("listen: {gateway}"));
-    change("other.yaml", "http: 8000", &format!("http: {}", free_port()));
-    (house, gateway)
+    change("house.yaml", "heartbeat: 30s", "heartbeat: 1s");
+    change("other.yaml", "http: 8000", &format!("http: {}", api.port()));
+    (house, gateway, api)
 }
 
 fn status(house: &TestHouse) -> Option<Value> {
@@ -68,12 +78,10 @@ fn room<'a>(status: &'a Value, name: &str) -> &'a Value {
 
 #[test]
 fn every_room_is_healthy_and_answers_by_its_name_and_a_killed_one_is_back_within_two_seconds() {
-    let missing = missing();
-    if !missing.is_empty() {
-        loud_skip_mandatory("zimmer", &format!("missing: {}", missing.join(", ")));
+    if !is_possible("zimmer") {
         return;
     }
-    let (mut house, gateway) = copy();
+    let (mut house, gateway, _) = copy();
     house.up(&[]);
     let up = house.wait_for_line("up: ", ALL_UP);
     assert!(up.contains("up: all healthy"), "{}", house.lines().join("\n"));
@@ -115,4 +123,57 @@ fn every_room_is_healthy_and_answers_by_its_name_and_a_killed_one_is_back_within
     assert_eq!(down.code, Some(0), "{down:?}");
     assert_eq!(house.wait_for_exit(SOON), Some(0));
     assert_eq!(house.processes(), []);
+}
+
+/// Instances that made themselves known, with the load of their last heartbeat.
+fn members(api: SocketAddr) -> Vec<(String, Option<f64>)> {
+    let Ok(answer) = http_get(api, &api.to_string(), "/api/services") else { return Vec::new() };
+    let found: Value = serde_json::from_str(&answer.text()).unwrap_or_default();
+    let services = found["services"].as_array().cloned().unwrap_or_default();
+    let instances =
+        services.iter().flat_map(|service| service["instances"].as_array().cloned().unwrap_or_default());
+    let known = instances.filter(|instance| instance["version"].is_string());
+    known.map(|instance| (instance["id"].to_string(), instance["load"].as_f64())).collect()
+}
+
+/// Sixteen rooms without nginx and ourselves, two of them twice.
+const MEMBERS: usize = 17;
+
+#[test]
+fn the_rooms_make_themselves_known_outlive_the_core_call_each_other_and_leave() {
+    if !is_possible("zimmer") {
+        return;
+    }
+    let (mut house, gateway, api) = copy();
+    house.up(&[]);
+    house.wait_for_line("up: all healthy", ALL_UP);
+    let all_beat = || {
+        let members = members(api);
+        members.len() == MEMBERS
+            && members.iter().all(|(_, load)| load.is_some_and(|load| (0.0..=1.0).contains(&load)))
+    };
+    wait_until("a heartbeat of every room", SOON, all_beat);
+
+    // A new core knows who was there, and hears from them again: their sessions are still good.
+    let core = house.core_pid().expect("the house has a core");
+    kill(core, haus_testkit::Signal::KILL);
+    wait_until("another core", SOON, || house.core_pid().is_some_and(|pid| pid != core));
+    wait_until("a heartbeat of every room to the new core", SOON * 2, all_beat);
+
+    // Room 02 has a token that allows it to call room 08 through the gateway, and nothing but that token.
+    let mut ask = HttpAsk::get("zimmer-02-chronos-stratege.zimmer.localhost", "/schedules/smoke-checks/runs");
+    ask.method = "POST".to_owned();
+    let tick = ask.send(gateway).expect("the gateway answers").text();
+    assert!(tick.contains("\"outcome\":\"done\""), "{tick}");
+    let log = std::fs::read_to_string(house.state().join("log/api.log")).expect("calls are logged");
+    let is_call =
+        |line: &&str| line.contains("zimmer-02-chronos-stratege") && line.contains("zimmer-08-qa-pruefer");
+    assert!(log.lines().any(|line| is_call(&line)), "{log}");
+
+    assert_eq!(house.ask(&["down"]).code, Some(0));
+    assert_eq!(house.wait_for_exit(SOON), Some(0));
+    let logs = std::fs::read_dir(house.state().join("log")).expect("the logs stay").flatten();
+    let texts = logs.map(|file| std::fs::read_to_string(file.path()).unwrap_or_default());
+    let left = texts.filter(|text| text.contains("member: deregistered")).count();
+    assert_eq!(left, MEMBERS, "rooms that said goodbye");
 }
