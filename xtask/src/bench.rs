@@ -3,13 +3,15 @@
 //! `haus` beside this program.
 
 mod check;
+mod coordinator;
 mod core;
 mod gateway;
-mod measure;
+pub(crate) mod measure;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+pub(crate) use self::core::{accepts, open_folder, write};
 use crate::error::TaskError;
 
 /// Rounds of every figure; the median is reported.
@@ -20,10 +22,11 @@ pub(crate) fn run(root: &Path, name: &str) -> Result<bool, TaskError> {
     let haus = haus_binary()?;
     let report = match name {
         "check" => check::run(root, &haus)?,
+        "coordinator" => coordinator::run(&haus)?,
         "core" => core::run(&haus)?,
         "gateway" => gateway::run(&haus)?,
         _ => {
-            eprintln!("there is no bench {name}; there are: check, core, gateway");
+            eprintln!("there is no bench {name}; there are: check, coordinator, core, gateway");
             return Ok(false);
         }
     };

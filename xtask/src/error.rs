@@ -20,7 +20,7 @@ pub(crate) enum TaskError {
     Run { program: String, source: std::io::Error },
     #[error("{program} ended with {status}: {output}")]
     Ended { program: String, status: ExitStatus, output: String },
-    #[error("bench {name}: {problem}")]
+    #[error("{name}: {problem}")]
     Bench { name: &'static str, problem: String },
 }
 

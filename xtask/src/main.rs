@@ -2,12 +2,14 @@
 //! the rules themselves live in one module each. It knows nothing of what the product does.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command for the terminal")]
 
+mod api_doc;
 mod architecture;
 mod bench;
 mod changelog;
 mod error;
 mod fault;
 mod findings;
+mod fuzz_api;
 mod layers;
 mod links;
 mod steps;
@@ -21,6 +23,7 @@ use std::process::ExitCode;
 
 use error::TaskError;
 use fault::Fault;
+use fuzz_api::Budget;
 use tree::Tree;
 
 const USAGE: &str = "\
@@ -29,13 +32,15 @@ cargo run -p xtask -- COMMAND
   test          check, then documents and all tests, closed by one line of counts
   soak          all tests with HAUS_SOAK=1
   fmt           rustfmt, and comments that are too wide
-  bench NAME    check | core | gateway
+  bench NAME    check | coordinator | core | gateway
+  fuzz-api      schemathesis against the API of a running house, for minutes; --short as in test
   layers        who may depend on whom, as layers.toml says
   architecture  ARCHITECTURE.md lists the crates and their directions as they are
   tidy          house rules on source text
   links         relative links and anchors in *.md resolve
   changelog     notes of changes are in order; with VERSION DATE they become a release
-  findings      every finding code has its page, and every page its code";
+  findings      every finding code has its page, and every page its code
+  api-doc       makes docs/api.md anew; with --check only says whether it is what its sources say";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -47,6 +52,10 @@ fn main() -> ExitCode {
         ["fmt"] => steps::format(&root),
         ["soak"] => steps::soak(&root),
         ["changelog", version, date] => changelog::release(&root, version, date),
+        ["api-doc"] => api_doc::write(&root),
+        ["api-doc", "--check"] => run_rule(&root, "api-doc"),
+        ["fuzz-api"] => steps::fuzz_api(&root, Budget::Long),
+        ["fuzz-api", "--short"] => steps::fuzz_api(&root, Budget::Short),
         ["bench", name] => bench::run(&root, name),
         [rule] if Rule::named(rule).is_some() => run_rule(&root, rule),
         _ => {
@@ -76,13 +85,14 @@ struct Rule {
     check: fn(&Tree) -> Result<Vec<Fault>, TaskError>,
 }
 
-const RULES: [Rule; 6] = [
+const RULES: [Rule; 7] = [
     Rule { name: "layers", check: layers::check },
     Rule { name: "architecture", check: architecture::check },
     Rule { name: "tidy", check: tidy::check },
     Rule { name: "links", check: links::check },
     Rule { name: "changelog", check: changelog::check },
     Rule { name: "findings", check: findings::check },
+    Rule { name: "api-doc", check: api_doc::check },
 ];
 
 impl Rule {

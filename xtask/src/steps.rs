@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Instant;
 
-use crate::error::TaskError;
+use crate::error::{TaskError, chain};
+use crate::fuzz_api::{self, Budget, Outcome};
 use crate::summary::{Counts, Runner};
 use crate::tree::Tree;
 use crate::{RULES, fault, tidy};
@@ -32,7 +33,15 @@ pub(crate) fn test(root: &Path) -> Result<bool, TaskError> {
     gate.run("documents", docs, None)?;
     gate.rust_tests(if gate.in_ci { "ci" } else { "default" })?;
     gate.room_tests()?;
+    gate.fuzz_api(Budget::Short)?;
     Ok(gate.close(true))
+}
+
+/// The long rounds of requests that nobody would think of.
+pub(crate) fn fuzz_api(root: &Path, budget: Budget) -> Result<bool, TaskError> {
+    let mut gate = Gate::new(root);
+    gate.fuzz_api(budget)?;
+    Ok(gate.close(false))
 }
 
 /// Formats the sources: rustfmt, then comments that are too wide, which rustfmt leaves alone.
@@ -145,7 +154,8 @@ impl Gate {
         command
     }
 
-    fn run(&mut self, name: &str, mut command: Command, runner: Option<Runner>) -> Result<(), TaskError> {
+    /// Runs a step; says whether it was good.
+    fn run(&mut self, name: &str, mut command: Command, runner: Option<Runner>) -> Result<bool, TaskError> {
         self.begin(name);
         let status = match runner {
             None => {
@@ -159,7 +169,7 @@ impl Gate {
             }
         };
         self.end(name, status.success());
-        Ok(())
+        Ok(status.success())
     }
 
     /// nextest gives every test its own process and time limit; plain cargo must do as well.
@@ -199,11 +209,40 @@ impl Gate {
         Ok(())
     }
 
+    /// The API of a running house against its own document. Without PyPI it cannot run, on a build server as
+    /// little as elsewhere: that is no fault of this tree, but it is said where the result is read.
+    fn fuzz_api(&mut self, budget: Budget) -> Result<(), TaskError> {
+        let build = self.cargo_locked(&["build", "-q", "-p", "haus"]);
+        if !self.run("build haus", build, None)? {
+            return Ok(());
+        }
+        self.begin("fuzz-api");
+        let outcome = fuzz_api::haus_beside_us()
+            .and_then(|(haus, target)| fuzz_api::run(&self.root, &haus, &target, budget));
+        let held = match outcome {
+            Ok(Outcome::Held) => true,
+            Ok(Outcome::Broken) => false,
+            Ok(Outcome::Skipped(why)) => {
+                self.say(&format!(
+                    "SKIPPED fuzz-api: {why}. NOT CHECKED: that the API answers as docs/api.md says"
+                ));
+                true
+            }
+            // The other steps have run; their counts are still to be told.
+            Err(error) => {
+                eprintln!("fuzz-api: {}", chain(&error));
+                false
+            }
+        };
+        self.end("fuzz-api", held);
+        Ok(())
+    }
+
     /// A missing interpreter fails on a build server, elsewhere it is said and passed over.
     fn run_room(&mut self, name: &str, command: Command, runner: Runner) -> Result<(), TaskError> {
         let program = command.get_program().to_owned();
         if answers(&program, &["--version"]) || self.in_ci {
-            return self.run(name, command, Some(runner));
+            return self.run(name, command, Some(runner)).map(drop);
         }
         self.say(&format!("SKIPPED {name}: there is no {}", program.to_string_lossy()));
         Ok(())

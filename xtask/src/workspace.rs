@@ -30,7 +30,15 @@ impl Workspace {
             .other_options(vec!["--filter-platform".to_owned(), host])
             .exec()
             .map_err(|source| TaskError::Metadata { source: Box::new(source) })?;
-        Ok(Self::from_metadata(&metadata))
+        let mut workspace = Self::from_metadata(&metadata);
+        workspace.keep_only(&built_names(root)?);
+        Ok(workspace)
+    }
+
+    /// Forgets packages that stand in the lock file without being built: metadata follows weak optional
+    /// features (`ring?/alloc`) that nobody switches on.
+    fn keep_only(&mut self, built: &BTreeSet<String>) {
+        self.names.retain(|_, name| built.contains(name));
     }
 
     pub(crate) fn from_metadata(metadata: &Metadata) -> Self {
@@ -81,7 +89,8 @@ impl Workspace {
                 way.reverse();
                 return Some(way);
             }
-            for next in self.built.get(id).into_iter().flatten() {
+            for next in self.built.get(id).into_iter().flatten().filter(|next| self.names.contains_key(*next))
+            {
                 if next != start && !came_from.contains_key(next) {
                     came_from.insert(next, id);
                     queue.push_back(next);
@@ -103,6 +112,26 @@ impl Workspace {
     fn name_of(&self, id: &PackageId) -> &str {
         self.names.get(id).map_or("", String::as_str)
     }
+}
+
+/// Names of everything that a build of the workspace with its tests compiles.
+fn built_names(root: &Path) -> Result<BTreeSet<String>, TaskError> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let output = Command::new(&cargo)
+        .args(["tree", "--workspace", "--edges", "normal,build,dev", "--prefix", "none", "--format", "{p}"])
+        .current_dir(root)
+        .output()
+        .map_err(|source| TaskError::Run { program: cargo.clone(), source })?;
+    if !output.status.success() {
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        return Err(TaskError::Ended {
+            program: format!("{cargo} tree"),
+            status: output.status,
+            output: told,
+        });
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    Ok(text.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect())
 }
 
 fn host() -> Result<String, TaskError> {
@@ -156,6 +185,15 @@ pub(crate) mod fake {
             "workspace_default_members": members, "resolve": { "nodes": nodes, "root": null },
             "workspace_root": "/clone", "target_directory": "/clone/target", "metadata": null });
         Workspace::from_metadata(&serde_json::from_value::<Metadata>(metadata).unwrap())
+    }
+
+    #[test]
+    fn what_is_locked_but_not_built_is_not_there() {
+        let mut workspace = workspace(&[("haus-a", &["b"]), ("b", &["ring"]), ("ring", &[])]);
+        assert!(workspace.contains("ring"));
+        workspace.keep_only(&["haus-a", "b"].map(str::to_owned).into());
+        assert!(!workspace.contains("ring"));
+        assert_eq!(workspace.way("haus-a", "ring"), None);
     }
 
     #[test]

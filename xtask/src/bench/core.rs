@@ -72,7 +72,7 @@ pub(super) fn run(haus: &Path) -> Result<Report, TaskError> {
 }
 
 /// A temporary folder that other accounts can enter, as the services' account must.
-pub(super) fn open_folder() -> Result<tempfile::TempDir, TaskError> {
+pub(crate) fn open_folder() -> Result<tempfile::TempDir, TaskError> {
     use std::os::unix::fs::PermissionsExt as _;
     let create = || {
         let folder = tempfile::tempdir()?;
@@ -83,12 +83,12 @@ pub(super) fn open_folder() -> Result<tempfile::TempDir, TaskError> {
 }
 
 /// Writes a file of the bench's own folder.
-pub(super) fn write(path: &Path, text: &str) -> Result<(), TaskError> {
+pub(crate) fn write(path: &Path, text: &str) -> Result<(), TaskError> {
     std::fs::write(path, text).map_err(|source| TaskError::Write { path: path.to_path_buf(), source })
 }
 
 /// Whether somebody listens on this port of the loopback.
-pub(super) fn accepts(port: u16) -> bool {
+pub(crate) fn accepts(port: u16) -> bool {
     TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), Duration::from_millis(100)).is_ok()
 }
 

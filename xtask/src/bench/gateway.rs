@@ -29,11 +29,11 @@ const TEMPLATES: [(&str, &str); 3] = [
 
 /// What one round of load showed.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Load {
-    requests: f64,
-    per_second: f64,
-    p50_ms: f64,
-    p99_ms: f64,
+pub(super) struct Load {
+    pub(super) requests: f64,
+    pub(super) per_second: f64,
+    pub(super) p50_ms: f64,
+    pub(super) p99_ms: f64,
 }
 
 /// All rounds of one proxy.
@@ -180,12 +180,16 @@ fn answers(port: u16) -> bool {
 }
 
 /// Reads wrk's report; nothing when any answer was not a good one.
-fn parse(report: &str) -> Option<Load> {
+pub(super) fn parse(report: &str) -> Option<Load> {
     if report.contains("Non-2xx") || report.contains("Socket errors") {
         return None;
     }
     let line = |mark: &str| report.lines().map(str::trim).find(|line| line.contains(mark));
-    let percentile = |mark: &str| line(mark)?.split_whitespace().last().and_then(milliseconds);
+    // Shares of other lines may end in the same digits: `72.50%`.
+    let percentile = |mark: &str| {
+        let line = report.lines().map(str::trim).find(|line| line.starts_with(mark))?;
+        line.split_whitespace().last().and_then(milliseconds)
+    };
     Some(Load {
         requests: line(" requests in ")?.split_whitespace().next()?.parse().ok()?,
         per_second: line("Requests/sec:")?.split_whitespace().last()?.parse().ok()?,
@@ -219,7 +223,7 @@ mod tests {
 
     const REPORT: &str = "Running 6s test @ http://127.0.0.1:1/\n  1 threads and 64 connections\n  \
         Thread Stats   Avg      Stdev     Max   +/- Stdev\n    Latency     1.05ms  250.00us   9.00ms   80.00%\n    \
-        Req/Sec    30.00k     1.00k   32.00k    70.00%\n  Latency Distribution\n     50%  500.00us\n     75%    1.10ms\n     \
+        Req/Sec    30.00k     1.00k   32.00k    72.50%\n  Latency Distribution\n     50%  500.00us\n     75%    1.10ms\n     \
         90%    1.30ms\n     99%    2.00ms\n  180000 requests in 6.00s, 30.00MB read\n\
         Requests/sec:  30000.50\nTransfer/sec:      5.00MB\n";
 

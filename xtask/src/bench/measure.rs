@@ -56,7 +56,7 @@ pub(super) fn wall_ms(bench: &'static str, command: &mut Command, good: &[i32]) 
 }
 
 /// Asks again and again until there is an answer.
-pub(super) fn wait_for<T>(
+pub(crate) fn wait_for<T>(
     bench: &'static str,
     what: &str,
     at_most: Duration,
@@ -76,7 +76,7 @@ pub(super) fn wait_for<T>(
 }
 
 /// A port that nobody listens on at this moment.
-pub(super) fn free_port() -> std::io::Result<u16> {
+pub(crate) fn free_port() -> std::io::Result<u16> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
@@ -157,12 +157,12 @@ pub(super) fn signal(pid: u32, name: &str) {
 }
 
 /// A process that ends together with this value.
-pub(super) struct Running {
+pub(crate) struct Running {
     child: Child,
 }
 
 impl Running {
-    pub(super) fn start(mut command: Command, output: &Path) -> Result<Self, TaskError> {
+    pub(crate) fn start(mut command: Command, output: &Path) -> Result<Self, TaskError> {
         let program = command.get_program().to_string_lossy().into_owned();
         let failed = |source| TaskError::Run { program, source };
         let start = || {
@@ -173,12 +173,12 @@ impl Running {
         Ok(Self { child: start().map_err(failed)? })
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Says so when the process has already ended.
-    pub(super) fn has_ended(&mut self) -> bool {
+    pub(crate) fn has_ended(&mut self) -> bool {
         self.child.try_wait().is_ok_and(|status| status.is_some())
     }
 }
