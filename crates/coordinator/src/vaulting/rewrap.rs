@@ -210,7 +210,8 @@ impl Vaulting {
                 | CustodyError::Ring { .. }
                 | CustodyError::Sealed { .. }
                 | CustodyError::Stranger { .. }
-                | CustodyError::NoPassphrase { .. } => ProblemCode::Internal,
+                | CustodyError::NoPassphrase { .. }
+                | CustodyError::NeedsPassphrase { .. } => ProblemCode::Internal,
             };
             Problem::new(code, crate::chain(&error))
                 .with_hint("the key ring is as it was, and everything opens")

@@ -7,7 +7,7 @@ use super::row;
 use crate::fingerprint;
 use haus_model::{CredentialName, ServiceName, Timestamp};
 use haus_store::{CredentialRow, Ledger, StoreError, VersionRow};
-use haus_vault::rotation::{Rotation, Step};
+use haus_vault::rotation::Rotation;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -136,19 +136,8 @@ fn read(ledger: &dyn Ledger, service: &ServiceName) -> Result<Holding, StoreErro
     Ok(Holding { credentials, revision })
 }
 
-/// Whether consumers are to have the new version although it is not the current one yet.
+/// Whether consumers are to have the new version although it is not the current one yet, as the table of
+/// docs/formats/vault.md says.
 fn is_on_its_way(rotation: &Rotation) -> bool {
-    match rotation.step {
-        Step::Deliver | Step::Prove => true,
-        // Before and behind these the current version of the row is the one to use.
-        Step::Tell
-        | Step::Overlap { .. }
-        | Step::Retire
-        | Step::UndoTell
-        | Step::UndoDeliver
-        | Step::UndoRetire
-        | Step::Done
-        | Step::Undone
-        | Step::Stuck => false,
-    }
+    rotation.serving() == rotation.to_version
 }

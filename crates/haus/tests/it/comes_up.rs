@@ -61,7 +61,7 @@ fn the_read_only_api_tells_what_runs_where() {
     );
     assert!(all["services"][1]["evidence"]["web/1"].as_str().unwrap().contains("200"), "{all}");
     assert_problem(&home.get_own("/api/discover?service=nobody"), 404);
-    assert_problem(&home.get_own("/api/discover"), 400);
+    assert_problem(&home.get_own("/api/discover"), 422);
     assert_problem(&home.get_own("/api/nothing"), 404);
     home.down();
 }

@@ -191,6 +191,8 @@ struct Round {
     far: String,
     number: u64,
     acknowledged: AtomicU64,
+    /// Clients that have begun to write; before that nobody may lose the house.
+    begun: AtomicU64,
 }
 
 impl Round {
@@ -213,6 +215,7 @@ impl Round {
         let mut client =
             Client { house, line, name, port, admin: &self.admin, far: &self.far, turn: 0, memory };
         let mut dice = Dice::of(seed);
+        self.begun.fetch_add(1, Ordering::Relaxed);
         while let Some(acknowledged) = client.write(dice.below(7)) {
             self.acknowledged.fetch_add(u64::from(acknowledged), Ordering::Relaxed);
         }
@@ -293,7 +296,7 @@ fn what_was_acknowledged_is_there_after_every_kill() {
     let mut house = OpenHouse::up(FAR, "");
     for number in 1..=rounds {
         let (admin, far) = (house.admin_token(), house.token_of("far"));
-        let round = Round { admin, far, number, acknowledged: AtomicU64::new(0) };
+        let round = Round { admin, far, number, acknowledged: AtomicU64::new(0), begun: AtomicU64::new(0) };
         let wanted = 1 + dice.below(150);
         let kills_all = number % (CORES_PER_PARENT + 1) == 0;
         let seeds: Vec<u64> = (0..CLIENTS).map(|_| dice.below(1 << 32)).collect();
@@ -302,7 +305,8 @@ fn what_was_acknowledged_is_there_after_every_kill() {
             let spawn = |(client, seed)| scope.spawn(move || round.client(house, client, seed));
             let clients: Vec<_> = (0..).zip(seeds).map(spawn).collect();
             wait_until("enough writes", SOON * 3, || {
-                round.acknowledged.load(Ordering::Relaxed) >= wanted
+                let all_begun = round.begun.load(Ordering::Relaxed) == CLIENTS;
+                (all_begun && round.acknowledged.load(Ordering::Relaxed) >= wanted)
                     || clients.iter().any(ScopedJoinHandle::is_finished)
             });
             let pid = if kills_all { house.home.house.up_pid() } else { core(house) };

@@ -169,7 +169,7 @@ fn line_5_an_instance_that_falls_silent_is_degraded_then_offline_and_comes_back(
     let mut states = Vec::new();
     wait_until("the history of health", SOON, || {
         let history = good(&house.admin("GET", "/api/health/history?service=far", None));
-        let changes = history["changes"].as_array().cloned().unwrap_or_default();
+        let changes = history["items"].as_array().cloned().unwrap_or_default();
         states = changes
             .iter()
             .filter(|row| row["instance"] != Value::Null)

@@ -9,9 +9,9 @@ use haus_testkit::{CliOutput, Signal, kill, wait_for, wait_until};
 use serde_json::Value;
 
 /// A house with these services and credentials, up.
-fn up(services: &str, keys: &str, rest: &str) -> OpenHouse {
+fn up(services: &str, keys: &str) -> OpenHouse {
     // An alert is over when it stayed away for as long as it must have lasted before it was told.
-    let rest = format!("credentials:\n{keys}alerts: {{ after: 1s }}\n{rest}");
+    let rest = format!("credentials:\n{keys}alerts: {{ after: 1s }}\n");
     let mut house = OpenHouse::new(services, &rest);
     stores::furnish(&house.home);
     stores::start(&mut house);
@@ -118,7 +118,7 @@ fn a_postgres_role_is_rotated_without_a_moment_without_a_password() {
         client("hupper", "read=hup", "on_new_credential: { signal: HUP }"),
         client("starter", "read=once", ""),
     ];
-    let mut house = up(&services.concat(), stores::POSTGRES_KEYS, "");
+    let mut house = up(&services.concat(), stores::POSTGRES_KEYS);
     let port = stores::port(&house.home, "postgres");
     let pids = NAMES.map(|name| house.home.pid(name));
     let old = value_of(&house.home, "reader/1");
@@ -164,7 +164,7 @@ fn a_redis_password_overlaps_and_an_emergency_does_not() {
         client("hupper", "read=hup", "on_new_credential: { signal: HUP }"),
         client("starter", "read=once", ""),
     ];
-    let mut house = up(&services.concat(), &stores::redis_key("8s"), "");
+    let mut house = up(&services.concat(), &stores::redis_key("8s"));
     let port = stores::port(&house.home, "redis");
     let server = house.home.pid("redis/1");
     let first = value_of(&house.home, "reader/1");
@@ -212,7 +212,7 @@ fn an_emergency_ends_an_overlap_that_is_under_way() {
         return;
     }
     let services = [stores::redis(""), stores::redis_client("reader", "", "on_new_credential: reread")];
-    let mut house = up(&services.concat(), &stores::redis_key("1d"), "");
+    let mut house = up(&services.concat(), &stores::redis_key("1d"));
     let port = stores::port(&house.home, "redis");
     let first = value_of(&house.home, "reader/1");
     check(&rotate(&house, &["redis-key", "--wait"]), 0, "the old one is valid beside it");
@@ -244,7 +244,7 @@ fn a_value_with_which_a_consumer_is_ill_is_taken_back_everywhere() {
             "health: { get: /health, every: 1s, timeout: 1s, start: 3s }",
         ),
     ];
-    let mut house = up(&services.concat(), &stores::redis_key("10m"), "");
+    let mut house = up(&services.concat(), &stores::redis_key("10m"));
     let port = stores::port(&house.home, "redis");
     let old = value_of(&house.home, "reader/1");
     write_value(&house, "bad.txt", "bad-value-for-a-test");
@@ -284,7 +284,7 @@ const KEY: &str = "  key: { length: 32, overlap: 0s }\n";
 /// Rotates to a value with which this consumer does not live, and checks that it has the old one back.
 #[track_caller]
 fn check_undone(consumer: &str, part: &str) {
-    let mut house = up(consumer, KEY, "");
+    let mut house = up(consumer, KEY);
     let old = value_of(&house.home, "web/1");
     write_value(&house, "bad.txt", "bad-value-for-a-test");
     let output = rotate(&house, &["key", "--from", "bad.txt", "--wait"]);
@@ -316,7 +316,7 @@ fn a_server_that_stands_still_for_a_while_is_tried_again() {
     }
     // Its port still takes connections while it stands still, so nobody but the rotation notices.
     let health = "health: { tcp: redis, every: 1s, timeout: 900ms, start: 20s }";
-    let mut house = up(&stores::redis(health), &stores::redis_key("0s"), "");
+    let mut house = up(&stores::redis(health), &stores::redis_key("0s"));
     let (port, server) = (stores::port(&house.home, "redis"), house.home.pid("redis/1"));
     let file = house.home.house.state().join("run/credentials/redis/1/REDIS_PASSWORD");
     let old = std::fs::read_to_string(&file).unwrap();
@@ -343,7 +343,7 @@ fn a_server_that_is_gone_has_the_old_value_when_it_comes_back() {
     let more = "health: { tcp: redis, every: 1s, timeout: 900ms, start: 20s }\nrecover: { restart: never }";
     let reader = "on_new_credential: reread\nhealth: { process: true }";
     let services = [stores::redis(more), stores::redis_client("reader", "", reader)];
-    let mut house = up(&services.concat(), &stores::redis_key("0s"), "");
+    let mut house = up(&services.concat(), &stores::redis_key("0s"));
     let (port, server) = (stores::port(&house.home, "redis"), house.home.pid("redis/1"));
     let old = value_of(&house.home, "reader/1");
     kill(server, Signal::STOP);
@@ -365,7 +365,7 @@ fn a_rotation_that_a_server_refuses_is_stuck_until_a_person_has_looked() {
         return;
     }
     let services = [stores::redis(""), stores::redis_client("reader", "", "on_new_credential: reread")];
-    let mut house = up(&services.concat(), &stores::redis_key("0s"), "");
+    let mut house = up(&services.concat(), &stores::redis_key("0s"));
     let port = stores::port(&house.home, "redis");
     let old = value_of(&house.home, "reader/1");
     // The account may do everything but change accounts.
@@ -401,7 +401,7 @@ fn a_credential_that_leaves_the_plan_in_its_overlap_ends_it_in_peace() {
     let lines = ["health: { get: /health, every: 1s, timeout: 1s, start: 5s }", "on_new_credential: reread"];
     let consumer = alone("", &lines);
     let keys = "credentials:\n  key: { length: 32, overlap: 5s }\n";
-    let mut house = up(&consumer, "  key: { length: 32, overlap: 5s }\n", "");
+    let mut house = up(&consumer, "  key: { length: 32, overlap: 5s }\n");
     check(&rotate(&house, &["key", "--wait"]), 0, "the old one is valid beside it");
     let new = value_of(&house.home, "web/1");
     let other = "  other: { run: sleep 1000, user: nobody, health: { process: true } }\n";

@@ -105,6 +105,14 @@ pub enum CustodyError {
         /// The active key that was to be kept.
         new: KeyId,
     },
+    /// The ring is there, but behind a passphrase that nobody has named.
+    #[error(
+        "the key ring in {place} is sealed with a passphrase; name the file with it: --passphrase-file FILE"
+    )]
+    NeedsPassphrase {
+        /// Where it is.
+        place: String,
+    },
     /// Only a ring behind a passphrase has one to change.
     #[error("the key ring in {place} has no passphrase to change")]
     NoPassphrase {

@@ -199,6 +199,10 @@ fn open_in(custody: &Custody, surroundings: Surroundings) -> Result<Opened, Cust
 }
 
 fn parse(custody: &Custody, content: &Secret) -> Result<KeyRing, CustodyError> {
+    let sealed = passphrase::FORMAT.as_bytes();
+    if content.expose_bytes().windows(sealed.len()).any(|part| part == sealed) {
+        return Err(CustodyError::NeedsPassphrase { place: place(custody) });
+    }
     let refused = |source| CustodyError::Ring { place: place(custody), source };
     KeyRing::parse(content).map_err(refused)
 }

@@ -14,7 +14,7 @@ pub const PASSPHRASE_CHARACTERS_MIN: usize = 12;
 /// Bytes that a passphrase has at most.
 pub const PASSPHRASE_BYTES_MAX: usize = 1_024;
 
-const FORMAT: &str = "haus sealed key ring 1";
+pub(super) const FORMAT: &str = "haus sealed key ring 1";
 const SALT_BYTES: usize = 16;
 /// Different bytes that a passphrase has at least: `aaaaaaaaaaaa` is long and no secret.
 const PASSPHRASE_DISTINCT_MIN: usize = 5;

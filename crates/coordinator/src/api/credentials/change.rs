@@ -1,13 +1,13 @@
 //! Changing, rotating and deleting one credential, guarded by `If-Match`.
 
 use super::super::input::{JsonBody, Path};
-use super::super::{Caller, DeskState, Refusal};
+use super::super::{Caller, DeskState, Refusal, bad};
 use super::view::Shown;
 use super::{find, owned, unknown};
 use crate::desk::Desk;
 use crate::vaulting::subject;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use haus_api::credential::{Credential, CredentialUpdate, RotateRequest, RotationView};
 use haus_api::{Problem, ProblemCode};
@@ -137,9 +137,17 @@ pub(super) async fn rotate(
     State(desk): DeskState,
     caller: Caller,
     Path(id): Path<String>,
+    uri: Uri,
     headers: HeaderMap,
     body: Option<JsonBody<RotateRequest>>,
 ) -> Result<Response, Refusal> {
+    // The original took the value from the address, where logs keep it. Whoever still does must not believe that
+    // it is in force.
+    if uri.query().is_some_and(|query| !query.is_empty()) {
+        return Err(bad("a rotation takes nothing from the address")
+            .with_hint("the value belongs into the body")
+            .into());
+    }
     let row = owned(&desk, &caller, Action::CredentialRotate, &id).await?;
     is_at(&row, if_match(&headers)?)?;
     let body = body.map(|JsonBody(body)| body).unwrap_or_default();
