@@ -141,8 +141,8 @@ pub(super) async fn rotate(
     headers: HeaderMap,
     body: Option<JsonBody<RotateRequest>>,
 ) -> Result<Response, Refusal> {
-    // The original took the value from the address, where logs keep it. Whoever still does must not believe that
-    // it is in force.
+    // The original took the value from the address, where logs keep it. Whoever still sends it there must not
+    // believe that it is in force.
     if uri.query().is_some_and(|query| !query.is_empty()) {
         return Err(bad("a rotation takes nothing from the address")
             .with_hint("the value belongs into the body")
