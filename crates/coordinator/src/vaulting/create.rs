@@ -13,6 +13,7 @@ use haus_model::{Credential, CredentialKind, CredentialSource, Secret, ServiceNa
 use haus_store::{Batch, CredentialOrigin, CredentialRow, VersionState, Write};
 use haus_trail::{Action, Outcome};
 use haus_vault::SystemEntropy;
+use std::time::Duration;
 
 /// Characters of a generated value when nobody says how many.
 pub(crate) const LENGTH_DEFAULT: u32 = 48;
@@ -42,6 +43,12 @@ pub(crate) struct NewCredential {
     /// Days between rotations.
     pub rotate_days: Option<u32>,
 }
+
+/// How often a value is sealed anew while the key ring changes.
+const SEAL_TRIES: u32 = 20;
+
+/// Pause between two of these; the change itself takes some milliseconds.
+const SEAL_PAUSE: Duration = Duration::from_millis(10);
 
 impl Vaulting {
     /// Makes a credential with its first version; it is on disk when this returns.
@@ -73,16 +80,28 @@ impl Vaulting {
                 ));
             }
         };
-        let mut version = self.seal_version(&row, row.version, &value, now)?;
-        version.state = VersionState::Current;
         let entry = desk.registrar.entry(caller, Action::CredentialCreate, subject(&row), Outcome::Allowed);
         let entry = entry
             .detail("id", row.id.clone())
             .detail("version", row.version.to_string())
             .detail("value", if given { "given" } else { "generated" });
-        let create = Write::CredentialCreate(Box::new(row.clone()), Box::new(version));
-        desk.registrar.commit(Batch::of(vec![create], entry)).await?;
-        Ok(row)
+        let mut tries_left = SEAL_TRIES;
+        loop {
+            let mut version = self.seal_version(&row, row.version, &value, now)?;
+            version.state = VersionState::Current;
+            let create = Write::CredentialCreate(Box::new(row.clone()), Box::new(version));
+            match desk.registrar.commit(Batch::of(vec![create], entry.clone())).await {
+                // The key ring was rotated in between: the value is sealed anew, under the active key.
+                Err(problem) if problem.code == ProblemCode::Busy && tries_left > 0 => {
+                    tries_left -= 1;
+                    tokio::time::sleep(SEAL_PAUSE).await;
+                }
+                outcome => {
+                    outcome?;
+                    return Ok(row);
+                }
+            }
+        }
     }
 }
 

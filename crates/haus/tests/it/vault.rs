@@ -133,7 +133,7 @@ fn a_ring_behind_a_passphrase_opens_with_that_passphrase_alone() {
     assert_eq!(fs::read_to_string(&ring).unwrap(), sealed, "it is left as it is");
     fs::write(&phrase, "four plain words and a number 7\n").unwrap();
     set_mode(&phrase, 0o644);
-    check_refused(&mut home, &["--passphrase-file", &name], 4, &[&name, "`chmod 0600` it"]);
+    check_refused(&mut home, &["--passphrase-file", &name], 4, &[&name, "chmod 600"]);
     set_mode(&phrase, 0o600);
     start(&mut home, &["--passphrase-file", &name]);
     assert_eq!(fs::read_to_string(&file).unwrap(), value);
