@@ -141,7 +141,10 @@ mod tests {
         let config: toml::Table = ROUNDS[0].config(true).parse().unwrap();
         assert!(config["headers"]["Authorization"].as_str().unwrap().ends_with("${FUZZ_TOKEN}"));
         assert!(config["checks"]["not_a_server_error"].get("expected-statuses").is_none());
-        assert_eq!(config["operations"][0]["include-path-regex"].as_str(), Some("^/api/gateway/proxy"));
+        assert_eq!(
+            config["operations"][0]["include-path-regex"].as_str(),
+            Some("^/api/(gateway/proxy|discover)")
+        );
         assert!(!ROUNDS[1].config(false).contains("Authorization"));
     }
 
