@@ -2,7 +2,8 @@
 
 use crate::alert::{Alerting, Maintenance};
 use crate::credential::Credential;
-use crate::id::{CredentialName, HouseName, ServiceName, StageName};
+use crate::host::{Host, Network};
+use crate::id::{CredentialName, HostName, HouseName, NetworkName, ServiceName, StageName};
 use crate::route::HostRoutes;
 use crate::service::Service;
 use serde::{Deserialize, Serialize};
@@ -97,4 +98,10 @@ pub struct House {
     pub alerts: Alerting,
     /// Times in which nobody is told.
     pub maintenance: Vec<Maintenance>,
+    /// Hosts by name; empty when everything runs on the machine in front of you.
+    #[serde(default)]
+    pub hosts: BTreeMap<HostName, Host>,
+    /// Networks between hosts by name.
+    #[serde(default)]
+    pub networks: BTreeMap<NetworkName, Network>,
 }

@@ -121,6 +121,12 @@ name_type!(/// The name of one port of a service.
     PortName);
 name_type!(/// The name of a stage, such as `staging`.
     StageName);
+name_type!(/// The name of a host, unique in its house.
+    HostName);
+name_type!(/// The name of a group of hosts.
+    GroupName);
+name_type!(/// The name of a network between hosts.
+    NetworkName);
 
 /// One slot of a service: `SERVICE/1`, `SERVICE/2`, … The slot stays when its process is replaced.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

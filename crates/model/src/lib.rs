@@ -4,13 +4,20 @@
 //! and nothing asynchronous; a time stamp is always somebody's argument.
 
 pub mod alert;
+pub mod change;
 pub mod credential;
+pub mod deployment;
 pub mod error;
 pub mod finding;
+pub mod fingerprint;
 pub mod health;
+pub mod host;
+pub mod host_code;
 pub mod house;
 pub mod id;
+pub mod inventory;
 pub mod json;
+pub mod resource;
 pub mod route;
 pub mod scope;
 pub mod secret;
@@ -21,8 +28,12 @@ pub mod unit;
 
 pub use credential::{Credential, CredentialKind, CredentialSource, Rotator};
 pub use finding::{Finding, Place, Severity};
+pub use fingerprint::Fingerprint;
 pub use house::{GatewaySettings, House};
-pub use id::{CredentialName, HouseName, IdError, InstanceId, PortName, ServiceName, StageName};
+pub use id::{
+    CredentialName, GroupName, HostName, HouseName, IdError, InstanceId, NetworkName, PortName, ServiceName,
+    StageName,
+};
 pub use scope::Scope;
 pub use secret::Secret;
 pub use time::Timestamp;

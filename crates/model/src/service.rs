@@ -1,5 +1,6 @@
 //! A service: what runs, as whom, with what, and how it is looked after.
 
+use crate::deployment::Deployment;
 use crate::health::HealthCheck;
 use crate::id::{CredentialName, PortName, ServiceName};
 use crate::json::Json;
@@ -19,6 +20,8 @@ pub enum RunsAs {
     Coordinator,
     /// Runs somewhere else; its instances register themselves over the API.
     External,
+    /// A systemd unit on hosts of the plan.
+    Systemd,
 }
 
 /// How a port gets its number.
@@ -221,6 +224,9 @@ pub struct Service {
     pub recover: Recover,
     /// How it is stopped.
     pub stop: Stop,
+    /// Where it lives and how its code gets there; none when it runs on the machine in front of you.
+    #[serde(default)]
+    pub deployment: Option<Deployment>,
 }
 
 impl Service {
