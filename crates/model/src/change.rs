@@ -4,7 +4,7 @@ use crate::finding::Finding;
 use crate::fingerprint::Fingerprint;
 use crate::host::{Connect, Elevation};
 use crate::id::{HostName, HouseName, ServiceName, StageName};
-use crate::inventory::State;
+use crate::inventory::{State, fingerprint_of};
 use crate::resource::{ResourceId, Spec};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -48,6 +48,17 @@ pub struct HostPlan {
     pub notes: Vec<Finding>,
     /// Ports of services, by `SERVICE/INSTANCE/NAME`, for the manifest.
     pub ports: BTreeMap<String, u16>,
+}
+
+impl HostPlan {
+    /// What `observed` must be computed from: the states of the resources that change, absent when nobody saw them.
+    pub fn fingerprint_in(&self, states: &BTreeMap<ResourceId, State>) -> Fingerprint {
+        let touched = self
+            .changes
+            .iter()
+            .map(|change| (&change.resource, states.get(&change.resource).unwrap_or(&State::Absent)));
+        fingerprint_of(touched)
+    }
 }
 
 /// What happens to a resource.
