@@ -7,7 +7,7 @@ use crate::id::{HostName, HouseName, ServiceName, StageName};
 use crate::inventory::{State, fingerprint_of};
 use crate::resource::{ResourceId, Spec};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The version of the format of a saved plan.
 pub const CHANGE_SET_FORMAT: u32 = 1;
@@ -48,6 +48,9 @@ pub struct HostPlan {
     pub notes: Vec<Finding>,
     /// Ports of services, by `SERVICE/INSTANCE/NAME`, for the manifest.
     pub ports: BTreeMap<String, u16>,
+    /// Hosts of earlier waves whose services those of this host need: when one of them failed, this one is not tried.
+    #[serde(default)]
+    pub needs: BTreeSet<HostName>,
 }
 
 impl HostPlan {
