@@ -17,6 +17,7 @@ pub mod house;
 pub mod id;
 pub mod inventory;
 pub mod json;
+pub mod placement;
 pub mod resource;
 pub mod route;
 pub mod scope;
@@ -34,6 +35,7 @@ pub use id::{
     CredentialName, GroupName, HostName, HouseName, IdError, InstanceId, NetworkName, PortName, ServiceName,
     StageName,
 };
+pub use placement::{PlacedHost, PlacedInstance, Placements};
 pub use scope::Scope;
 pub use secret::Secret;
 pub use time::Timestamp;
