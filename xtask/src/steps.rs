@@ -206,8 +206,8 @@ impl Gate {
         Ok(())
     }
 
-    /// Hosts for the tests that work on some, before their time begins to run: the image takes a minute. A lab that
-    /// was up before stays up.
+    /// Hosts for the tests that work on some, before their time begins to run: the image takes a minute. A
+    /// lab that was up before stays up.
     fn lab_up(&mut self) -> LabOwner {
         let lab = Lab::new(Places::of_this_account());
         if let Err(missing) = lab.check_fitness() {

@@ -82,8 +82,8 @@ fn bootstrap(recipe: &Recipe, to: &Path) -> Result<(), LabError> {
     built.and_then(|_| files::remove(&to.join("etc/apt/sources.list"))).and_then(|()| files::remove(&lists))
 }
 
-/// Dies with this program, together with everything that it has started: nobody must go on writing into an image that
-/// the next run begins anew.
+/// Dies with this program, together with everything that it has started: nobody must go on writing into an
+/// image that the next run begins anew.
 fn contained(program: &str) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig=KILL", "unshare", "--fork", "--pid", "--mount-proc", "--kill-child=KILL"]);

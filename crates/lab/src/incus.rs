@@ -1,6 +1,6 @@
-//! One host that Incus runs, for the way in that needs no sshd: `incus exec`. It comes from the same image, behind
-//! the same bridge. The Incus is one of its own, with its state in the lab's folder: one that somebody uses on this
-//! machine is neither seen nor touched.
+//! One host that Incus runs, for the way in that needs no sshd: `incus exec`. It comes from the same image,
+//! behind the same bridge. The Incus is one of its own, with its state in the lab's folder: one that somebody
+//! uses on this machine is neither seen nor touched.
 
 use crate::claim::Claim;
 use crate::disk;
@@ -120,8 +120,8 @@ impl IncusHost {
         output_within("remove the old host", command.args(["delete", "--force", &self.name]), DEADLINE)?;
         files::remove(&place.identity())?;
         identity::write(&place.identity(), image, identity)?;
-        // It runs with the machine's own accounts, since a shifted root could not enter the lab's folder; so it
-        // could also change which formats of programs this machine knows.
+        // It runs with the machine's own accounts, since a shifted root could not enter the lab's folder; so
+        // it could also change which formats of programs this machine knows.
         identity::mask(&place.identity(), image, "systemd-binfmt.service")?;
         let archive = place.folder().join("image.tar");
         pack(place, image, &archive)?;

@@ -65,7 +65,8 @@ pub(crate) fn ensure(places: &Places) -> Result<Subnet, LabError> {
     };
     raise_settings(places)?;
     if !exists(&bridge) {
-        // Without an address of its own the bridge would take that of a host, and another one when that host reboots.
+        // Without an address of its own the bridge would take that of a host, and another one when that host
+        // reboots.
         let address = places.bridge_address();
         let bridge = ["link", "add", &bridge, "address", &address, "type", "bridge"];
         run("make the lab's bridge", ip(&bridge))?;

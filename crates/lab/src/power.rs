@@ -7,6 +7,7 @@ use crate::files;
 use crate::places::{HostPlaces, Places};
 use crate::tool::run;
 use crate::wait::wait_for;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -88,11 +89,19 @@ impl Power {
 
     /// Ends all of its processes at once, as a cut cable would: nothing is written any more.
     pub(crate) fn cut(&self) -> Result<(), LabError> {
+        self.forget_lock()?;
         end_group(&self.group)?;
         for kind in ["propagate", "unix-export"] {
             files::remove(&Path::new("/run/systemd/nspawn").join(kind).join(&self.machine))?;
         }
         Ok(())
+    }
+
+    /// systemd-nspawn keeps one per root folder, and does not get to remove it when its power is cut.
+    fn forget_lock(&self) -> Result<(), LabError> {
+        let Ok(about) = std::fs::metadata(self.places.root()) else { return Ok(()) };
+        let name = format!("inode-{}:{}", about.dev(), about.ino());
+        files::remove(&Path::new("/run/systemd/nspawn/locks").join(name))
     }
 
     /// Whether it has power; it need not have booted yet.

@@ -30,8 +30,8 @@ pub fn lab_hosts_as_they_are(test: &str, wanted: usize) -> Option<Vec<ClaimedHos
     Some(claimed.unwrap_or_else(|error| panic!("hosts for {test}: {error}")))
 }
 
-/// The host that Incus runs, clean and nobody else's. Incus is no part of every test machine: where it is missing,
-/// the test skips out loud, also in CI.
+/// The host that Incus runs, clean and nobody else's. Incus is no part of every test machine: where it is
+/// missing, the test skips out loud, also in CI.
 ///
 /// # Panics
 /// As [`lab_hosts`], for everything but Incus itself.
