@@ -26,7 +26,7 @@ pub(super) fn check<'t>(session: &Session<'t>, draft: &Draft<'t>) {
 }
 
 /// The gateway apart from the rest: it may listen elsewhere in each stage.
-pub(super) fn check_gateway<'t>(session: &Session<'t>, stage: &Stage<'t>) {
+pub(super) fn check_gateway<'t>(session: &Session<'t>, stage: &Stage<'_, 't>) {
     let Some(listen) = stage.gateway.listen else { return };
     if parse_listen(listen.text).is_some_and(|(address, _)| address.is_unspecified()) {
         report(session, Subject::Gateway, listen.span);

@@ -41,7 +41,7 @@ pub(crate) fn check<'t>(session: &Session<'t>, draft: &Draft<'t>) {
 }
 
 /// What depends on the stage.
-pub(crate) fn check_stage<'t>(session: &Session<'t>, draft: &Draft<'t>, stage: &Stage<'t>) {
+pub(crate) fn check_stage<'t>(session: &Session<'t>, draft: &Draft<'t>, stage: &Stage<'_, 't>) {
     ports::check(session, draft, stage);
     exposure::check_gateway(session, stage);
     variables::check(session, draft, stage);

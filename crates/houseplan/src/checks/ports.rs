@@ -17,7 +17,7 @@ struct Claim<'t> {
 }
 
 /// The gateway claims first, then services in the order of the plan, so the later one is to blame.
-pub(super) fn check<'t>(session: &Session<'t>, draft: &Draft<'t>, stage: &Stage<'t>) {
+pub(super) fn check<'t>(session: &Session<'t>, draft: &Draft<'t>, stage: &Stage<'_, 't>) {
     let mut claims: HashMap<u16, Vec<Claim<'t>>> = HashMap::new();
     let usual = (IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
     let listen = stage.gateway.listen;

@@ -9,9 +9,9 @@ use crate::variable::Scope;
 use std::collections::HashMap;
 
 /// Hosts are compared after filling in: two keys may become one name in a stage.
-pub(super) fn check<'t>(session: &Session<'t>, draft: &Draft<'t>, stage: &Stage<'t>) {
+pub(super) fn check<'t>(session: &Session<'t>, draft: &Draft<'t>, stage: &Stage<'_, 't>) {
     let domain = stage.domain(draft);
-    let scope = Scope { draft, stage, domain: &domain, service: None };
+    let scope = Scope { draft, stage, domain: &domain, service: None, machine: None };
     let mut claimed: HashMap<(String, &str), Span> = HashMap::new();
     for host in &draft.routes {
         let Some(name) = host_name(scope, host) else { continue };

@@ -11,10 +11,10 @@ use crate::variable::{Meaningless, Scope};
 use std::ops::Range;
 
 /// Texts of services see their service, hosts of routes only the house.
-pub(super) fn check<'t>(session: &Session<'t>, draft: &Draft<'t>, stage: &Stage<'t>) {
+pub(super) fn check<'t>(session: &Session<'t>, draft: &Draft<'t>, stage: &Stage<'_, 't>) {
     let domain = stage.domain(draft);
     for service in &draft.services {
-        let scope = Scope { draft, stage, domain: &domain, service: Some(service) };
+        let scope = Scope { draft, stage, domain: &domain, service: Some(service), machine: None };
         let subject = Subject::Service(service.name.text);
         for word in service.commands().flat_map(|command| &command.words) {
             text(session, scope, subject, &word.text, |part| word.part(session.sources, part));
@@ -29,7 +29,7 @@ pub(super) fn check<'t>(session: &Session<'t>, draft: &Draft<'t>, stage: &Stage<
             tree(session, scope, subject, config);
         }
     }
-    let scope = Scope { draft, stage, domain: &domain, service: None };
+    let scope = Scope { draft, stage, domain: &domain, service: None, machine: None };
     for host in &draft.routes {
         plain(session, scope, Subject::Host(host.host.text), host.host);
     }
@@ -115,6 +115,14 @@ fn report<'t>(
             let remedy = session.suggest.remedy(head, names, otherwise);
             fault(Code::Variable, format!("`${{{name}}}` is no variable: there is no service `{head}`"))
                 .label("unknown service")
+                .remedy(remedy)
+        }
+        Meaningless::NoHost(host) => {
+            let hosts = scope.draft.machines.iter().map(|machine| machine.name.text);
+            let otherwise = || format!("add a host `{host}`, or name another one");
+            let remedy = session.suggest.remedy(&host, hosts, otherwise);
+            fault(Code::Variable, format!("`${{{name}}}` is no variable: there is no host `{host}`"))
+                .label("unknown host")
                 .remedy(remedy)
         }
         Meaningless::Itself => {
