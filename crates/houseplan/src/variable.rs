@@ -15,10 +15,32 @@ pub(crate) struct Scope<'a, 't> {
     pub(crate) draft: &'a Draft<'t>,
     pub(crate) stage: &'a Stage<'a, 't>,
     pub(crate) domain: &'a str,
-    /// None in the hosts of routes and in what is said about hosts.
-    pub(crate) service: Option<&'a ServiceDraft<'t>>,
-    /// The host that a text is for.
-    pub(crate) machine: Option<&'a Machine<'a, 't>>,
+    pub(crate) home: Home<'a, 't>,
+}
+
+/// What a text is a text of; that decides which variables it has.
+#[derive(Clone, Copy)]
+pub(crate) enum Home<'a, 't> {
+    /// What a service is started with.
+    Service(&'a ServiceDraft<'t>),
+    /// What a service is built with: before it has a place, a port or an instance.
+    Build(&'a ServiceDraft<'t>),
+    /// What is said about a host.
+    Machine(&'a Machine<'a, 't>),
+    /// The host of a route.
+    Route,
+}
+
+impl Home<'_, '_> {
+    /// How a message calls it.
+    fn title(self) -> &'static str {
+        match self {
+            Home::Service(_) => "a service",
+            Home::Build(_) => "a build",
+            Home::Machine(_) => "what is said about a host",
+            Home::Route => "the host of a route",
+        }
+    }
 }
 
 /// What a variable stands for.
@@ -64,7 +86,7 @@ impl<'a, 't> Scope<'a, 't> {
         if head == "host" {
             return self.host_variable(rest);
         }
-        if let Some(machine) = self.machine {
+        if let Home::Machine(machine) = self.home {
             return self.machine_variable(machine, head, rest);
         }
         // Only ports and data folders have parts; `${in.port}` is the port of a service named `in`.
@@ -72,13 +94,12 @@ impl<'a, 't> Scope<'a, 't> {
             None => builtin_variables().contains(&head),
             Some(_) => matches!(head, "port" | "data"),
         };
-        let Some(service) = self.service else {
+        let Home::Service(service) = self.home else {
+            if let (Home::Build(service), "service", None) = (self.home, head, rest) {
+                return Ok(Meaning::Text(service.name.text.into()));
+            }
             let exists = own || self.draft.service(head).is_some();
-            return Err(if exists {
-                Meaningless::NotHere("the host of a route")
-            } else {
-                Meaningless::Unknown
-            });
+            return Err(if exists { Meaningless::NotHere(self.home.title()) } else { Meaningless::Unknown });
         };
         if own { own_variable(service, head, rest) } else { self.others_variable(service, head, rest) }
     }
@@ -108,10 +129,11 @@ impl<'a, 't> Scope<'a, 't> {
 
     /// The name of the host that a text is for, or that a service runs on.
     fn own_host(&self) -> Result<Meaning<'a>, Meaningless> {
-        if let Some(machine) = self.machine {
-            return Ok(Meaning::Text(machine.name().text.into()));
-        }
-        let Some(service) = self.service else { return Err(Meaningless::NotHere("the host of a route")) };
+        let service = match self.home {
+            Home::Machine(machine) => return Ok(Meaning::Text(machine.name().text.into())),
+            Home::Service(service) => service,
+            Home::Build(_) | Home::Route => return Err(Meaningless::NotHere(self.home.title())),
+        };
         match service.on() {
             [host] => Ok(Meaning::Text(host.text.into())),
             [] => Err(Meaningless::Absent(format!("`{}` names no host with `on`", service.name.text))),
@@ -128,7 +150,7 @@ impl<'a, 't> Scope<'a, 't> {
     ) -> Result<Meaning<'a>, Meaningless> {
         let own = rest.is_none() && builtin_variables().contains(&head);
         if own || matches!((head, rest), ("port" | "data", Some(_))) {
-            return Err(Meaningless::NotHere("what is said about a host"));
+            return Err(Meaningless::NotHere(self.home.title()));
         }
         let rest = rest.ok_or(Meaningless::Unknown)?;
         let (what, port) = rest.split_once('.').map_or((rest, None), |(what, port)| (what, Some(port)));

@@ -1,8 +1,9 @@
 //! Where a service lives and how its code gets there, with every default.
 
-use super::machine::set;
+use super::machine::{set, words};
 use crate::draft::{BuildToolDraft, Draft, ServiceDraft, SourceDraft, Stage};
 use crate::path::{within, within_or_absolute};
+use crate::variable::{Home, Scope};
 use haus_model::deployment::{BuildStep, BuildTool, CodeSource, Deployment, RELEASES_KEPT, UnitSettings};
 use haus_model::service::RunsAs;
 use std::path::{Path, PathBuf};
@@ -53,11 +54,9 @@ pub(crate) fn local_folder(draft: &Draft<'_>, service: &ServiceDraft<'_>) -> Opt
 }
 
 /// None when it runs on the machine in front of you.
-pub(super) fn build(
-    draft: &Draft<'_>,
-    stage: &Stage<'_, '_>,
-    service: &ServiceDraft<'_>,
-) -> Option<Option<Deployment>> {
+pub(super) fn build(scope: Scope<'_, '_>, service: &ServiceDraft<'_>) -> Option<Option<Deployment>> {
+    let (draft, stage) = (scope.draft, scope.stage);
+    let scope = Scope { home: Home::Build(service), ..scope };
     let Some(written) = service.deployment.as_ref().filter(|_| is_deployed(stage, service)) else {
         return Some(None);
     };
@@ -87,9 +86,7 @@ pub(super) fn build(
             BuildToolDraft::Npm(script) => {
                 BuildTool::Npm { run: script.map(|script| script.text.to_owned()) }
             }
-            BuildToolDraft::Run(command) => {
-                BuildTool::Run(command.words.iter().map(|word| word.text.clone().into_owned()).collect())
-            }
+            BuildToolDraft::Run(command) => BuildTool::Run(words(scope, command)?),
         };
         steps.push(BuildStep { folder, tool });
     }

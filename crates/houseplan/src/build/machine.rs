@@ -1,11 +1,12 @@
 //! Hosts and networks with their defaults: layers merged, texts filled in, files read.
 
 use crate::draft::{
-    AccessDraft, ContentDraft, Draft, FileDraft, Machine, MergedAccount, MergedFirewall, RuleDraft, Stage,
+    AccessDraft, Command, ContentDraft, Draft, FileDraft, Machine, MergedAccount, MergedFirewall, RuleDraft,
+    Stage,
 };
-use crate::shape::{parse_range, parse_reaction, parse_reboot};
+use crate::shape::{parse_reaction, parse_reboot};
 use crate::tree::Text;
-use crate::variable::Scope;
+use crate::variable::{Home, Scope};
 use haus_model::host::{
     Access, Account, Directory, FileSource, Firewall, FirewallRule, Host, HostSettings, JournalLimits,
     ManagedFile, ManagedUnit, Network, NginxSite, Protocol, Reaction, Sshd, Step, TimeSync, TlsFiles,
@@ -43,7 +44,7 @@ pub(super) fn hosts(
     domain: &str,
 ) -> Option<BTreeMap<HostName, Host>> {
     let build = |machine| {
-        let scope = Scope { draft, stage, domain, service: None, machine: Some(machine) };
+        let scope = Scope { draft, stage, domain, home: Home::Machine(machine) };
         let host = host(scope, machine)?;
         Some((host.name.clone(), host))
     };
@@ -136,7 +137,7 @@ fn settings(scope: Scope<'_, '_>, machine: &Machine<'_, '_>) -> Option<HostSetti
             })
             .collect::<Option<_>>()?,
         tls: tls(scope, machine)?,
-        steps: steps(machine)?,
+        steps: steps(scope, machine)?,
         hosts_file: layers().filter_map(|layer| layer.hosts_file).next_back().unwrap_or(false),
     })
 }
@@ -196,13 +197,17 @@ fn file(scope: Scope<'_, '_>, written: &FileDraft<'_>) -> Option<ManagedFile> {
     Some(ManagedFile {
         source: source(scope, content)?,
         access: access(written.access, usual),
-        check: written.check.as_ref().map(|(command, _)| words(command)),
+        check: match &written.check {
+            Some((command, _)) => Some(words(scope, command)?),
+            None => None,
+        },
         then: reactions(&written.then)?,
     })
 }
 
-fn words(command: &crate::draft::Command<'_>) -> Vec<String> {
-    command.words.iter().map(|word| word.text.clone().into_owned()).collect()
+/// A command with its variables filled in; splitting came before, so a value with spaces stays one word.
+pub(super) fn words(scope: Scope<'_, '_>, command: &Command<'_>) -> Option<Vec<String>> {
+    command.words.iter().map(|word| scope.filled(&word.text)).collect()
 }
 
 fn reactions(written: &[Text<'_>]) -> Option<Vec<Reaction>> {
@@ -311,14 +316,17 @@ fn tls(scope: Scope<'_, '_>, machine: &Machine<'_, '_>) -> Option<BTreeMap<Strin
         .collect()
 }
 
-fn steps(machine: &Machine<'_, '_>) -> Option<BTreeMap<String, Step>> {
+fn steps(scope: Scope<'_, '_>, machine: &Machine<'_, '_>) -> Option<BTreeMap<String, Step>> {
     machine
         .steps()
         .into_iter()
         .map(|written| {
             let step = Step {
-                run: words(written.run.as_ref()?),
-                unless: written.unless.as_ref().map(words),
+                run: words(scope, written.run.as_ref()?)?,
+                unless: match &written.unless {
+                    Some(command) => Some(words(scope, command)?),
+                    None => None,
+                },
                 user: owned(written.user),
                 folder: written.folder.map(path),
                 credentials: written

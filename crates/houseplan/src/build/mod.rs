@@ -14,7 +14,7 @@ pub(crate) use machine::key_lines;
 
 use crate::draft::{Draft, Stage};
 use crate::shape::parse_listen;
-use crate::variable::Scope;
+use crate::variable::{Home, Scope};
 use haus_model::{GatewaySettings, House};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -24,11 +24,11 @@ pub(crate) fn house(draft: &Draft<'_>, stage: &Stage<'_, '_>) -> Option<House> {
     let domain = stage.domain(draft);
     let mut services = BTreeMap::new();
     for service in &draft.services {
-        let scope = Scope { draft, stage, domain: &domain, service: Some(service), machine: None };
+        let scope = Scope { draft, stage, domain: &domain, home: Home::Service(service) };
         let service = service::build(scope, service)?;
         services.insert(service.name.clone(), service);
     }
-    let scope = Scope { draft, stage, domain: &domain, service: None, machine: None };
+    let scope = Scope { draft, stage, domain: &domain, home: Home::Route };
     let routes = draft.routes.iter().map(|host| route::build(scope, host)).collect::<Option<Vec<_>>>()?;
     let mut by_host: BTreeMap<String, haus_model::route::HostRoutes> = BTreeMap::new();
     for (host, paths) in routes {

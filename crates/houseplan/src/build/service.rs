@@ -64,7 +64,7 @@ pub(super) fn build(scope: Scope<'_, '_>, written: &ServiceDraft<'_>) -> Option<
         rollout: written.rollout.map_or(usual_rollout, |(rollout, _)| rollout),
         recover: written.recover,
         stop: written.stop,
-        deployment: deployment::build(draft, stage, written)?,
+        deployment: deployment::build(scope, written)?,
     })
 }
 

@@ -15,9 +15,11 @@ pub(crate) struct DeploymentDraft<'t> {
     pub(crate) on: Vec<Text<'t>>,
     pub(crate) on_key: Option<Span>,
     pub(crate) source: Option<SourceDraft<'t>>,
+    pub(crate) source_key: Option<Span>,
     pub(crate) build: Vec<BuildStepDraft<'t>>,
     pub(crate) build_key: Option<Span>,
     pub(crate) keep: Option<u32>,
+    pub(crate) keep_key: Option<Span>,
     pub(crate) overlap: Option<(Overlap, Span)>,
     pub(crate) unit: UnitSettingsDraft<'t>,
     pub(crate) unit_key: Option<Span>,
@@ -50,6 +52,16 @@ pub(crate) struct UnitSettingsDraft<'t> {
     pub(crate) socket: Option<(bool, Span)>,
 }
 
+impl<'t> DeploymentDraft<'t> {
+    /// The commands of its build.
+    pub(crate) fn commands(&self) -> impl Iterator<Item = &Command<'t>> {
+        self.build.iter().filter_map(|step| match &step.tool {
+            BuildToolDraft::Run(command) => Some(command),
+            BuildToolDraft::Python(_) | BuildToolDraft::Npm(_) => None,
+        })
+    }
+}
+
 impl UnitSettingsDraft<'_> {
     /// How systemd sees it as started: what a timer starts does its work and ends.
     pub(crate) fn kind(&self) -> UnitType {
@@ -78,13 +90,19 @@ pub(super) fn key<'t>(
                 session.report(fault.label("names none").remedy("name a host, or remove the key"));
             }
         }
-        "source" => deployment.source = source(session, entry, subject),
+        "source" => {
+            deployment.source_key = Some(entry.key_span);
+            deployment.source = source(session, entry, subject);
+        }
         "build" => {
             deployment.build_key = Some(entry.key_span);
             deployment.build =
                 node.items().iter().filter_map(|step| build_step(session, step, subject)).collect();
         }
-        "keep" => deployment.keep = node.text().and_then(|text| text.text.parse().ok()),
+        "keep" => {
+            deployment.keep_key = Some(entry.key_span);
+            deployment.keep = node.text().and_then(|text| text.text.parse().ok());
+        }
         "overlap" => {
             deployment.overlap = node.text().and_then(|word| match word.text {
                 "safe" => Some((Overlap::Safe, word.span)),

@@ -134,7 +134,6 @@ pub(crate) struct FirewallDraft<'t> {
 }
 
 pub(crate) struct RuleDraft<'t> {
-    pub(crate) span: Span,
     pub(crate) port: u16,
     pub(crate) protocol: Protocol,
     pub(crate) from: Vec<Text<'t>>,
@@ -207,6 +206,12 @@ impl<'t> SettingsDraft<'t> {
         let units = self.units.iter().filter_map(|unit| Some((unit.name, unit.content?)));
         let chains = self.tls.iter().filter_map(|tls| Some((tls.name, tls.certificate?)));
         files.chain(sites).chain(units).chain(chains)
+    }
+
+    /// Every command that is run on the host.
+    pub(crate) fn commands(&self) -> impl Iterator<Item = &Command<'t>> {
+        let checks = self.files.iter().filter_map(|file| Some(&file.check.as_ref()?.0));
+        checks.chain(self.steps.iter().flat_map(|step| step.run.iter().chain(&step.unless)))
     }
 
     /// Every credential, with the file name that it gets where that can be chosen.
@@ -403,13 +408,10 @@ pub(super) fn firewall<'t>(settings: &mut SettingsDraft<'t>, entry: &'t Entry<'t
 fn rule<'t>(node: &'t Node<'t>) -> Option<RuleDraft<'t>> {
     if let Value::Scalar(..) = &node.value {
         let (port, protocol) = parse_port_rule(node.text()?.text)?;
-        let span = node.span;
-        return Some(RuleDraft { span, port, protocol, from: Vec::new(), from_key: None, why: None });
+        return Some(RuleDraft { port, protocol, from: Vec::new(), from_key: None, why: None });
     }
-    let port = node.get("port")?;
     let protocol = text(node, "protocol").map_or("tcp", |word| word.text);
     Some(RuleDraft {
-        span: port.value.span,
         port: whole(node, "port").filter(|port| *port > 0)?,
         protocol: if protocol == "udp" { Protocol::Udp } else { Protocol::Tcp },
         from: texts(node, "from"),

@@ -239,7 +239,9 @@ fn route<'t>(
     let target = match (text(node, "to"), text(node, "files")) {
         (Some(to), _) => TargetDraft::To(to),
         (None, Some(root)) => {
-            if path::within_or_absolute(&folders[root.span.file as usize], root.text).is_none() {
+            if node.get("of").is_none()
+                && path::within_or_absolute(&folders[root.span.file as usize], root.text).is_none()
+            {
                 session.report(path::escape_fault(root, subject));
             }
             TargetDraft::Files {
