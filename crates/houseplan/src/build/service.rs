@@ -6,7 +6,7 @@ use crate::tree::{Node, ScalarKind, Value};
 use crate::variable::Scope;
 use haus_model::health::{Expectation, HealthCheck, ProbeKind};
 use haus_model::json::Json;
-use haus_model::service::{Rollout, Service};
+use haus_model::service::{Recover, Restart, Rollout, Service};
 use haus_model::template::Template;
 
 /// The service with every default; none when something in it is wrong after all.
@@ -62,10 +62,18 @@ pub(super) fn build(scope: Scope<'_, '_>, written: &ServiceDraft<'_>) -> Option<
         instances: written.instances,
         limits: written.limits.unwrap_or_default(),
         rollout: written.rollout.map_or(usual_rollout, |(rollout, _)| rollout),
-        recover: written.recover,
+        recover: recover(scope, written),
         stop: written.stop,
         deployment: deployment::build(scope, written)?,
     })
+}
+
+/// Without hosts nothing starts it by the clock: what does its work and ends runs once.
+fn recover(scope: Scope<'_, '_>, written: &ServiceDraft<'_>) -> Recover {
+    if scope.stage.fleet.without && written.ends() {
+        return Recover { restart: Restart::Never, ..written.recover };
+    }
+    written.recover
 }
 
 /// A command; splitting came before filling in, so a value with spaces stays one word.

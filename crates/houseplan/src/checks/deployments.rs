@@ -85,7 +85,9 @@ fn code<'t>(
     service: &ServiceDraft<'t>,
     deployment: &DeploymentDraft<'t>,
 ) {
-    if let (Some(span), None) = (deployment.build_key, deployment.source_key) {
+    // Without a host that is said already, and a source would not help.
+    let on_hosts = deployment.on_key.is_some() || service.runs_as == RunsAs::Systemd;
+    if let (Some(span), None, true) = (deployment.build_key, deployment.source_key, on_hosts) {
         let message = "there is nothing to build: the service says no `source`";
         let fault = Fault::new(Code::BuildSource, subject, span, message);
         session.report(

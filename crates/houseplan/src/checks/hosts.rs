@@ -105,9 +105,10 @@ fn unknown_network<'t>(
     what: &str,
 ) {
     let names = draft.networks.iter().map(|network| network.name.text);
-    let remedy = session
-        .suggest
-        .remedy(network.text, names, || format!("add `{}: RANGE` under `networks`", network.text));
+    let remedy = match network.text {
+        "localhost" => "write `127.0.0.1`".to_owned(),
+        text => session.suggest.remedy(text, names, || format!("add `{text}: RANGE` under `networks`")),
+    };
     let message = format!("there is no network{what} `{}`", network.text);
     let fault = Fault::new(Code::NetworkUnknown, subject, network.span, message);
     session.report(fault.label("unknown network").remedy(remedy));

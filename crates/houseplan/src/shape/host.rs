@@ -24,7 +24,7 @@ const ADDRESS: Key = key(
 const NETWORKS_OF_HOST: Key = key("networks", Kind::Map(&MEMBERSHIPS), "Its address in each network.");
 const ELEVATION: Key = key("elevation", Kind::Word(ELEVATIONS), "How the rights of root are reached.");
 const OS: Key = key("os", Kind::Text(Form::System), "What it must be, such as `debian-12`.");
-const ARCH: Key = key("arch", Kind::Word(ARCHITECTURES), "What it must be.");
+const ARCH: Key = key("arch", Kind::Word(ARCHITECTURES), "The processor that it must have.");
 
 macro_rules! settings_keys {
     ($($front:expr),*) => {
@@ -226,7 +226,7 @@ static RULE: Shape = shape(
     "rule",
     "a rule of the firewall",
     &[
-        required("port", Kind::Whole(1, 65_535), "The port."),
+        required("port", Kind::Whole(1, 65_535), "The port that is opened."),
         key("protocol", Kind::Word(PROTOCOLS), "TCP or UDP."),
         key(
             "from",

@@ -94,7 +94,6 @@ pub(super) static SERVICE: Shape = shape(
         key("rollout", Kind::Word(ROLLOUTS), "How a change is carried out."),
         key("recover", Kind::Map(&RECOVER), "What happens when it ends by itself."),
         key("stop", Kind::Map(&STOP), "How it is stopped."),
-        key("accept", Kind::Map(&ACCEPT), "Findings about this service that are accepted: code and reason."),
         key(
             "on",
             Kind::Either(&Kind::Text(Form::Reference), &Kind::List(&Kind::Text(Form::Reference))),
@@ -105,6 +104,7 @@ pub(super) static SERVICE: Shape = shape(
         key("keep", Kind::Whole(0, KEEP_MOST), "Old releases that are kept. 3 when absent."),
         key("overlap", Kind::Word(OVERLAPS), "Whether two versions may run at once."),
         key("unit", Kind::Map(&UNIT), "How systemd runs it; protections are on unless taken back here."),
+        key("accept", Kind::Map(&ACCEPT), "Findings about this service that are accepted: code and reason."),
         reserved("backup", "0.7", "How its data is captured."),
     ],
 );
