@@ -1,6 +1,7 @@
 //! The apply from outside: the conformance suites of its two ports, and the executor over hosts in memory.
 
-mod bootstrap;
+mod executor;
+mod fake;
 mod roads;
 mod sshd;
 mod transport_suite;
