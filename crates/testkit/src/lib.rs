@@ -6,6 +6,7 @@
 mod disk;
 mod house;
 mod http;
+mod lab;
 mod ledger_suite;
 mod process;
 mod skip;
@@ -13,8 +14,12 @@ mod store_suite;
 mod wait;
 
 pub use disk::SmallDisk;
+pub use haus_lab::{
+    CLEAN, ClaimedHost, Force, Lab, LabError, LabHost, LabPlan, Login, Output, Pid1, Places, Ready,
+};
 pub use house::{CliOutput, TestHouse};
 pub use http::{HttpAnswer, HttpAsk, free_port, http_get};
+pub use lab::{lab_hosts, lab_hosts_as_they_are};
 pub use ledger_suite::{OpenLedger, ledger_conformance};
 pub use process::{is_running, kill, processes_about, wait_for_end};
 pub use rustix::process::Signal;
