@@ -27,7 +27,7 @@ pub fn observe_all(
     let answers = crowd::each(questions, at_once, |question| {
         let Question { target, specs } = question;
         let seen = sessions.open(target, Purpose::Work).and_then(|mut host| host.observe(specs));
-        seen.map_err(|error| Box::new(Fault::of(&target.host, &error)))
+        seen.map_err(|error| Fault::of(&target.host, &error))
     });
     questions.iter().map(|question| question.target.host.clone()).zip(answers).collect()
 }

@@ -20,13 +20,13 @@ pub struct Fault {
 }
 
 impl Fault {
-    pub(crate) fn new(host: &HostName, code: HostCode, message: String, remedy: &str) -> Fault {
+    pub(crate) fn new(host: &HostName, code: HostCode, message: String, remedy: &str) -> Box<Fault> {
         let finding = code.finding(format!("host {host}"), message, remedy);
-        Fault { finding, resource: None, evidence: Vec::new() }
+        Box::new(Fault { finding, resource: None, evidence: Vec::new() })
     }
 
     /// From an error of a session. Nothing that the host said gets into it raw.
-    pub(crate) fn of(host: &HostName, error: &HostError) -> Fault {
+    pub(crate) fn of(host: &HostName, error: &HostError) -> Box<Fault> {
         match error {
             HostError::Refused(refusal) => {
                 let message = shown(&format!("{}: {}", refusal.what, refusal.why));

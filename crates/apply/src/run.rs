@@ -29,11 +29,11 @@ pub(crate) struct Run<'a> {
 /// Why the way forward ended.
 pub(crate) enum Turn {
     /// Nothing was changed.
-    Refuse(Fault),
+    Refuse(Box<Fault>),
     /// Something failed, and the session still answers.
-    Back(Fault),
+    Back(Box<Fault>),
     /// Nobody knows what became of the last request.
-    Lost(Fault),
+    Lost(Box<Fault>),
     /// It is asked to stop.
     Stop,
 }
@@ -64,12 +64,12 @@ impl<'a> Run<'a> {
         self.tell(Event::Connecting);
         let mut session = match self.around.sessions.open(&self.target, Purpose::Work) {
             Ok(session) => session,
-            Err(error) => return HostOutcome::Refused(Box::new(Fault::of(self.host, &error))),
+            Err(error) => return HostOutcome::Refused(Fault::of(self.host, &error)),
         };
         let mut done = 0;
         match self.forward(&mut session, &mut done) {
             Ok(()) => HostOutcome::Done { changes: done },
-            Err(Turn::Refuse(fault)) => HostOutcome::Refused(Box::new(fault)),
+            Err(Turn::Refuse(fault)) => HostOutcome::Refused(fault),
             Err(Turn::Back(fault)) => self.take_back(session, fault),
             Err(Turn::Lost(fault)) => {
                 drop(session);
@@ -188,7 +188,7 @@ impl<'a> Run<'a> {
     }
 
     /// Reaches the host anew and disarms the dead-man. Tries again as long as the host would still believe it.
-    fn prove(&self) -> Result<(), Fault> {
+    fn prove(&self) -> Result<(), Box<Fault>> {
         self.tell(Event::Confirming);
         let clock = self.around.clock;
         // The last quarter is left to the host, so that we do not confirm what it takes back at that moment.
@@ -214,18 +214,17 @@ impl<'a> Run<'a> {
                     inner.finding.message
                 );
                 let remedy = "the change would have locked us out: correct it in the plan, then plan again";
-                return Err(Fault {
-                    evidence: inner.evidence,
-                    ..Fault::new(self.host, HostCode::NotConfirmed, message, remedy)
-                });
+                let mut fault = Fault::new(self.host, HostCode::NotConfirmed, message, remedy);
+                fault.evidence = inner.evidence;
+                return Err(fault);
             }
             clock.pause(self.options.patience.pause);
         }
     }
 
     /// Takes everything back over the session that is there.
-    fn take_back(&self, mut session: Session, fault: Fault) -> HostOutcome {
-        self.tell(Event::TakingBack(Box::new(fault.clone())));
+    fn take_back(&self, mut session: Session, fault: Box<Fault>) -> HostOutcome {
+        self.tell(Event::TakingBack(fault.clone()));
         match session.finish(Ending::RollBack, &mut |step| self.tell(Event::Progress(step))) {
             Ok(finished) => {
                 let left = left_of(&finished);
@@ -240,7 +239,12 @@ impl<'a> Run<'a> {
     }
 
     /// Proves by observing that it is as it was, and adds what is not.
-    pub(crate) fn taken_back(&self, mut session: Session, fault: Fault, mut left: Vec<Left>) -> HostOutcome {
+    pub(crate) fn taken_back(
+        &self,
+        mut session: Session,
+        fault: Box<Fault>,
+        mut left: Vec<Left>,
+    ) -> HostOutcome {
         if let Ok(seen) = session.observe(&self.specs()) {
             for change in self.differing(&seen) {
                 if !left.iter().any(|one| one.resource == change.resource) {
@@ -249,7 +253,7 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        HostOutcome::RolledBack { fault: Box::new(fault), left }
+        HostOutcome::RolledBack { fault, left }
     }
 
     fn stop(&self, mut session: Session, done: u32) -> HostOutcome {
@@ -280,7 +284,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn locked(&self, open: &OpenApply) -> Fault {
+    fn locked(&self, open: &OpenApply) -> Box<Fault> {
         let reason = open.reason.as_deref().map(|reason| format!(" ({})", shown(reason))).unwrap_or_default();
         Fault::new(
             self.host,
@@ -310,7 +314,7 @@ impl<'a> Run<'a> {
         self.plan.changes.iter().map(|change| change.spec.clone()).collect()
     }
 
-    pub(crate) fn fault(&self, error: &HostError) -> Fault {
+    pub(crate) fn fault(&self, error: &HostError) -> Box<Fault> {
         Fault::of(self.host, error)
     }
 

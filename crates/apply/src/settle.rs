@@ -16,14 +16,18 @@ const BOOT: Duration = Duration::from_secs(90);
 /// How far one attempt came.
 enum Attempt {
     /// The outcome is known.
-    Settled(HostOutcome),
+    Settled(Box<HostOutcome>),
     /// It may be different in a moment.
-    Again(Fault),
+    Again(Box<Fault>),
+}
+
+fn settled(outcome: HostOutcome) -> Attempt {
+    Attempt::Settled(Box::new(outcome))
 }
 
 impl Run<'_> {
     /// What became of the apply after this fault.
-    pub(crate) fn settle(&self, fault: Fault) -> HostOutcome {
+    pub(crate) fn settle(&self, fault: Box<Fault>) -> HostOutcome {
         let clock = self.around.clock;
         let guarded = self.plan.changes.iter().any(|change| change.guarded);
         let guard = Duration::from_secs(u64::from(self.options.guard_s)) + BOOT;
@@ -32,7 +36,7 @@ impl Run<'_> {
         let last = clock.now() + at_most;
         loop {
             let again = match self.attempt(&fault) {
-                Attempt::Settled(outcome) => return outcome,
+                Attempt::Settled(outcome) => return *outcome,
                 Attempt::Again(again) => again,
             };
             if clock.now() + self.options.patience.pause >= last {
@@ -55,17 +59,15 @@ impl Run<'_> {
         let ours = past.into_iter().find(|past| past.apply == self.options.apply);
         let Some(PastApply { outcome, done, .. }) = ours else {
             // It never began there, so nothing was changed.
-            return Attempt::Settled(HostOutcome::Refused(Box::new(fault.clone())));
+            return settled(HostOutcome::Refused(Box::new(fault.clone())));
         };
         match outcome {
-            Outcome::Committed => Attempt::Settled(HostOutcome::Done { changes: done }),
-            Outcome::RolledBack => Attempt::Settled(self.taken_back(session, fault.clone(), Vec::new())),
-            Outcome::Reverted => {
-                Attempt::Settled(self.taken_back(session, self.not_confirmed(fault), Vec::new()))
-            }
+            Outcome::Committed => settled(HostOutcome::Done { changes: done }),
+            Outcome::RolledBack => settled(self.taken_back(session, Box::new(fault.clone()), Vec::new())),
+            Outcome::Reverted => settled(self.taken_back(session, self.not_confirmed(fault), Vec::new())),
             Outcome::Stopped if self.options.when_stopped == WhenStopped::Leave => {
                 let of = u32::try_from(self.plan.changes.len()).unwrap_or(u32::MAX);
-                Attempt::Settled(HostOutcome::Stopped { done, of })
+                settled(HostOutcome::Stopped { done, of })
             }
             Outcome::Open | Outcome::Interrupted | Outcome::Stopped => {
                 let rolled = session.roll_back(&self.options.claim, Some(&self.options.apply), &mut |step| {
@@ -74,7 +76,7 @@ impl Run<'_> {
                 match rolled {
                     Ok(finished) => {
                         let left = left_of(&finished);
-                        Attempt::Settled(self.taken_back(session, fault.clone(), left))
+                        settled(self.taken_back(session, Box::new(fault.clone()), left))
                     }
                     // The process of the lost session may still be finishing its act, or the dead-man be at work.
                     Err(error) => again(error),
@@ -84,21 +86,23 @@ impl Run<'_> {
     }
 
     /// The first fault, told as what it became.
-    fn not_confirmed(&self, fault: &Fault) -> Fault {
+    fn not_confirmed(&self, fault: &Fault) -> Box<Fault> {
         let message = format!(
             "the host took the apply back by itself, since nobody confirmed it: {}",
             fault.finding.message
         );
-        let told = Fault::new(self.host, HostCode::NotConfirmed, message, &fault.finding.remedy);
-        Fault { resource: fault.resource.clone(), evidence: fault.evidence.clone(), ..told }
+        let mut told = Fault::new(self.host, HostCode::NotConfirmed, message, &fault.finding.remedy);
+        told.resource.clone_from(&fault.resource);
+        told.evidence.clone_from(&fault.evidence);
+        told
     }
 
-    fn unknown(&self, fault: Fault, last: &Fault) -> HostOutcome {
+    fn unknown(&self, fault: Box<Fault>, last: &Fault) -> HostOutcome {
         let look_at = format!(
             "it could not be taken back since ({}). When the host answers again, the next `haus apply` first brings \
              what was under way into order; on the host itself: /var/lib/haus-remote/*/journal/{}.jsonl",
             last.finding.message, self.options.apply
         );
-        HostOutcome::Unknown { fault: Box::new(fault), look_at }
+        HostOutcome::Unknown { fault, look_at }
     }
 }

@@ -2,6 +2,8 @@
 
 mod executor;
 mod fake;
+mod opening;
+mod private;
 mod roads;
 mod sshd;
 mod transport_suite;
