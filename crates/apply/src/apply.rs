@@ -1,5 +1,5 @@
-//! Carries out a change set: waves in order, the hosts of a wave at once, one outcome per host. What happens on one host
-//! is in `run`; nothing is decided here but who is not begun any more.
+//! Carries out a change set: waves in order, the hosts of a wave at once, one outcome per host. What happens
+//! on one host is in `run`; nothing is decided here but who is not begun any more.
 
 use crate::clock::{Cancel, Clock};
 use crate::crowd;

@@ -1,5 +1,5 @@
-//! The port for what can be done on a host: one session, one request at a time, typed answers. It does not know the road
-//! to the host, and it decides nothing.
+//! The port for what can be done on a host: one session, one request at a time, typed answers. It does not
+//! know the road to the host, and it decides nothing.
 
 use haus_acts::wire::{
     Begin, Claim, Done, Ending, Finished, PastApply, Progress, Recovered, Refusal, Reply, Request,
@@ -62,10 +62,11 @@ pub struct Blob<'a> {
 /// A session with one host.
 ///
 /// Contract: a request is answered by exactly one reply, after any number of calls of `progress`. After
-/// [`HostError::Road`] the session is dead and every later request fails alike; after [`HostError::Refused`] it goes
-/// on. No call waits without an end. A session that is dropped ends: the host lets go of its lock, and what was under
-/// way is brought into order by the next `recover`. `confirm` counts only in a session that was opened after the change
-/// that it confirms. Values of secrets stand in `act` alone, and are gone here when it returns.
+/// [`HostError::Road`] the session is dead and every later request fails alike; after [`HostError::Refused`]
+/// it goes on. No call waits without an end. A session that is dropped ends: the host lets go of its lock,
+/// and what was under way is brought into order by the next `recover`. `confirm` counts only in a session
+/// that was opened after the change that it confirms. Values of secrets stand in `act` alone, and are gone
+/// here when it returns.
 pub trait Host: Send {
     /// What the host said of itself.
     fn welcome(&self) -> &Welcome;

@@ -1,7 +1,9 @@
-//! Carries out a change set on hosts: reaches them, puts `haus-remote` there, lets it act, and says what became of each.
+//! Carries out a change set on hosts: reaches them, puts `haus-remote` there, lets it act, and says what
+//! became of each.
 //!
-//! Two ports: [`transport::Transport`] carries bytes, [`host::Host`] is a session of typed requests. This crate takes no
-//! decisions: what is to be done comes as a `ChangeSet`, and it does not know who planned it, nor how an act is done.
+//! Two ports: [`transport::Transport`] carries bytes, [`host::Host`] is a session of typed requests. This
+//! crate takes no decisions: what is to be done comes as a `ChangeSet`, and it does not know who planned it,
+//! nor how an act is done.
 
 pub mod apply;
 mod bootstrap;

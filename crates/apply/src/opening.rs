@@ -1,5 +1,5 @@
-//! From a road to a running `haus-remote`: starts it when it is there, puts it there when it is not, and says in one
-//! finding what stood in the way. It does not know the protocol that follows.
+//! From a road to a running `haus-remote`: starts it when it is there, puts it there when it is not, and says
+//! in one finding what stood in the way. It does not know the protocol that follows.
 
 use crate::bootstrap::{self, Found};
 use crate::channel::{Channel, Ended, is_too_late};
@@ -44,7 +44,8 @@ impl Opening<'_> {
     fn put(&self, program: &Program) -> Result<Channel, RoadFault> {
         let Session { programs, elevation, patience, .. } = self.session;
         let mut channel = self.start(&bootstrap::put(programs, *elevation, program.bytes.len()))?;
-        // Sudo may take a moment; the bytes wait in the pipe meanwhile. A host that refuses them has said why by then.
+        // Sudo may take a moment; the bytes wait in the pipe meanwhile. A host that refuses them has said why
+        // by then.
         let written = channel.until(Instant::now() + patience.put).write_all(&program.bytes);
         match written {
             Err(error) if is_too_late(&error) => {

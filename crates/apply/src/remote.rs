@@ -1,5 +1,5 @@
-//! A session with `haus-remote` over any road: puts the program there when it is not, and then asks and waits, each with
-//! an end. It does not know what is asked.
+//! A session with `haus-remote` over any road: puts the program there when it is not, and then asks and
+//! waits, each with an end. It does not know what is asked.
 
 use crate::channel::Channel;
 use crate::host::{Blob, Host, HostError, RoadFault};

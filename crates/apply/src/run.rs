@@ -1,5 +1,6 @@
-//! One host from the first connection to its outcome: observe, compare, begin, act, prove, finish; and back when
-//! something fails. It takes no decision about what is changed; it follows the plan or takes the whole of it back.
+//! One host from the first connection to its outcome: observe, compare, begin, act, prove, finish; and back
+//! when something fails. It takes no decision about what is changed; it follows the plan or takes the whole
+//! of it back.
 
 use crate::apply::{Options, Surroundings, WhenStopped};
 use crate::host::{Act, Blob, Host, HostError};
@@ -112,7 +113,8 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Looks at what the plan changes and refuses when it is not as it was. An apply that died is brought into order first.
+    /// Looks at what the plan changes and refuses when it is not as it was. An apply that died is brought
+    /// into order first.
     fn compare(&self, session: &mut Session) -> Result<(), Turn> {
         let refuse = |error: HostError| Turn::Refuse(self.fault(&error));
         let specs = self.specs();
@@ -187,7 +189,8 @@ impl<'a> Run<'a> {
         Ok(done.armed_until.is_some())
     }
 
-    /// Reaches the host anew and disarms the dead-man. Tries again as long as the host would still believe it.
+    /// Reaches the host anew and disarms the dead-man. Tries again as long as the host would still believe
+    /// it.
     fn prove(&self) -> Result<(), Box<Fault>> {
         self.tell(Event::Confirming);
         let clock = self.around.clock;

@@ -39,8 +39,8 @@ pub struct Roads {
     pub settings: RoadSettings,
     /// How long things may take.
     pub patience: Patience,
-    /// Fingerprints of keys that somebody has compared: a host that is not known and shows one of them is added to
-    /// the known hosts.
+    /// Fingerprints of keys that somebody has compared: a host that is not known and shows one of them is
+    /// added to the known hosts.
     pub accepted_keys: BTreeSet<String>,
 }
 

@@ -1,5 +1,5 @@
-//! After a connection was lost in the middle: look for the host, ask its journal what became of the apply, and take it back
-//! when it did not end. It takes nothing for granted that the host has not said.
+//! After a connection was lost in the middle: look for the host, ask its journal what became of the apply,
+//! and take it back when it did not end. It takes nothing for granted that the host has not said.
 
 use crate::apply::WhenStopped;
 use crate::host::HostError;
@@ -78,7 +78,8 @@ impl Run<'_> {
                         let left = left_of(&finished);
                         settled(self.taken_back(session, Box::new(fault.clone()), left))
                     }
-                    // The process of the lost session may still be finishing its act, or the dead-man be at work.
+                    // The process of the lost session may still be finishing its act, or the dead-man be at
+                    // work.
                     Err(error) => again(error),
                 }
             }

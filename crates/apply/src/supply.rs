@@ -1,5 +1,6 @@
-//! What an act needs from this side: values of credentials and blobs. Two ports, asked at the moment of the act and no
-//! earlier. Which ones an act needs is read from its change; where they come from is not known here.
+//! What an act needs from this side: values of credentials and blobs. Two ports, asked at the moment of the
+//! act and no earlier. Which ones an act needs is read from its change; where they come from is not known
+//! here.
 
 use haus_acts::wire::SecretValue;
 use haus_model::Fingerprint;
@@ -23,8 +24,8 @@ pub struct SecretError {
 
 /// Where values of credentials come from.
 ///
-/// Contract: answers exactly the version that is asked for, or an error; keeps no copy that is not zeroed; may be asked from
-/// several threads at once.
+/// Contract: answers exactly the version that is asked for, or an error; keeps no copy that is not zeroed;
+/// may be asked from several threads at once.
 pub trait SecretSource: Sync {
     /// The value of this version.
     fn value(&self, of: &SecretVersion) -> Result<Secret, SecretError>;

@@ -1,4 +1,5 @@
-//! The executor over hosts in memory: what it does when all goes well, and what is left when anything fails anywhere.
+//! The executor over hosts in memory: what it does when all goes well, and what is left when anything fails
+//! anywhere.
 
 use crate::fake::{FakeHouse, Fault};
 use haus_acts::wire::{Claim, Outcome};

@@ -1,5 +1,6 @@
-//! A house of machines in memory, with the faults that real ones have: links that break at any request, somebody else's
-//! lock, a host that cannot be reached after a change, a dead-man that takes back what nobody confirms.
+//! A house of machines in memory, with the faults that real ones have: links that break at any request,
+//! somebody else's lock, a host that cannot be reached after a change, a dead-man that takes back what nobody
+//! confirms.
 
 use haus_acts::wire::{
     Claim, Done, Ending, Finished, Outcome, PastApply, Progress, Recovered, Refusal, Reply, Request, VERSION,

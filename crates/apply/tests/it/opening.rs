@@ -1,5 +1,5 @@
-//! From a road to a session: the program is found, put there, replaced; and a host that lies, floods or falls silent gains
-//! nothing. The program here is a script, so that it can misbehave as no real one would.
+//! From a road to a session: the program is found, put there, replaced; and a host that lies, floods or falls
+//! silent gains nothing. The program here is a script, so that it can misbehave as no real one would.
 
 use crate::private::Private;
 use haus_acts::wire::Progress;

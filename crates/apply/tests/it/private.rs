@@ -1,5 +1,5 @@
-//! A machine of a test's own: this one, with another `/var/lib` or another account, so that nothing of a test lies on the
-//! machine that it runs on.
+//! A machine of a test's own: this one, with another `/var/lib` or another account, so that nothing of a test
+//! lies on the machine that it runs on.
 
 use haus_apply::channel::{Channel, Ended};
 use haus_apply::local::Local;
