@@ -77,6 +77,8 @@ pub(crate) struct Machine {
     pub(crate) opened: u32,
     pub(crate) secrets_seen: Vec<String>,
     lock: Option<u32>,
+    /// The session that holds the lock is lost, and its process still lives.
+    zombie: bool,
     armed_until: Option<Duration>,
     initial: BTreeMap<ResourceId, State>,
 }
@@ -171,8 +173,9 @@ impl Drop for FakeHost {
     fn drop(&mut self) {
         let number = self.number;
         let mut machine = self.machine();
-        if machine.lock == Some(number) && machine.lingers == 0 {
-            machine.lock = None;
+        if machine.lock == Some(number) {
+            machine.zombie = machine.lingers > 0;
+            machine.lock = machine.lock.filter(|_| machine.lingers > 0);
         }
     }
 }
@@ -254,7 +257,7 @@ impl Machine {
                 );
                 self.act(*number, now)
             }
-            Request::Confirm { apply } => self.confirm(apply),
+            Request::Confirm { apply } => self.confirm(apply, session),
             Request::Finish { ending } => {
                 let at = self.open_apply()?;
                 if *ending == Ending::Commit && !self.applies[at].confirmed {
@@ -313,14 +316,11 @@ impl Machine {
 
     fn take_lock(&mut self, session: u32) -> Result<(), HostError> {
         if self.lock.is_some_and(|owner| owner != session) {
-            if self.lingers > 0 {
-                self.lingers -= 1;
+            if !self.zombie || self.lingers > 0 {
+                self.lingers = self.lingers.saturating_sub(1);
                 return Err(refused(HostCode::Locked, "take the lock"));
             }
-            // The process of that session has ended meanwhile.
-            if self.applies.iter().all(|apply| apply.outcome != Outcome::Open) {
-                return Err(refused(HostCode::Locked, "take the lock"));
-            }
+            self.zombie = false;
         }
         self.lock = Some(session);
         Ok(())
@@ -352,9 +352,10 @@ impl Machine {
         Ok(Reply::Done(Done { number, changed: true, after, notes: Vec::new(), took_ms: 1, armed_until }))
     }
 
-    fn confirm(&mut self, apply: &str) -> Result<Reply, HostError> {
+    fn confirm(&mut self, apply: &str, session: u32) -> Result<Reply, HostError> {
         let at = self.open_apply()?;
-        if self.applies[at].id != apply {
+        // The session that acts proves nothing: it was there before.
+        if self.applies[at].id != apply || self.lock == Some(session) {
             return Err(refused(HostCode::NotConfirmed, "confirm"));
         }
         self.applies[at].confirmed = true;
@@ -408,7 +409,6 @@ impl Machine {
     /// Somebody else changes this host.
     pub(crate) fn locked_by_somebody(&mut self, plan: Fingerprint) {
         self.lock = Some(999);
-        self.lingers = u32::MAX;
         self.dies_in_the_middle(plan, Vec::new());
     }
 

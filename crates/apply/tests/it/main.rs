@@ -2,6 +2,8 @@
 
 mod executor;
 mod fake;
+mod host_suite;
+mod hosts;
 mod opening;
 mod private;
 mod roads;
