@@ -101,7 +101,11 @@ impl Needed {
     fn settings(&mut self, settings: &HostSettings) {
         settings.files.values().for_each(|file| self.source(&file.source));
         settings.nginx.values().for_each(|site| self.source(&site.source));
-        settings.units.values().filter_map(|unit| unit.source.as_ref()).for_each(|source| self.source(source));
+        settings
+            .units
+            .values()
+            .filter_map(|unit| unit.source.as_ref())
+            .for_each(|source| self.source(source));
         for tls in settings.tls.values() {
             self.source(&tls.certificate);
             self.credentials.insert(tls.key.clone());
@@ -124,7 +128,8 @@ impl Needed {
     }
 
     fn service(&mut self, service: &Service) {
-        let Some(deployment) = service.deployment.as_ref().filter(|deployment| !deployment.on.is_empty()) else {
+        let Some(deployment) = service.deployment.as_ref().filter(|deployment| !deployment.on.is_empty())
+        else {
             return;
         };
         match service.runs_as {

@@ -61,7 +61,8 @@ impl<'a> Names<'a> {
 
     /// The working folder of a running instance.
     pub(crate) fn folder(&self) -> PathBuf {
-        let has_source = self.service.deployment.as_ref().is_some_and(|deployment| deployment.source.is_some());
+        let has_source =
+            self.service.deployment.as_ref().is_some_and(|deployment| deployment.source.is_some());
         let base = if has_source { self.root().join("current") } else { self.root() };
         clean(&base.join(&self.service.folder))
     }
@@ -90,7 +91,11 @@ pub(crate) fn unit_path(unit: &str) -> PathBuf {
 pub(crate) fn unit_name(word: &str) -> String {
     const ENDINGS: [&str; 8] =
         [".service", ".timer", ".socket", ".target", ".path", ".mount", ".slice", ".automount"];
-    if ENDINGS.iter().any(|ending| word.ends_with(ending)) { word.to_owned() } else { format!("{word}.service") }
+    if ENDINGS.iter().any(|ending| word.ends_with(ending)) {
+        word.to_owned()
+    } else {
+        format!("{word}.service")
+    }
 }
 
 /// The unit of the coordinator itself.

@@ -37,7 +37,8 @@ impl HostPorts {
     /// Chooses for every service of a host.
     pub(crate) fn choose(house: &House, host: &HostName, learned: Option<&Learned>) -> HostPorts {
         let mut ports = HostPorts::default();
-        let services: Vec<&Service> = house.services.values().filter(|service| is_on(service, host)).collect();
+        let services: Vec<&Service> =
+            house.services.values().filter(|service| is_on(service, host)).collect();
         let nothing = Learned::default();
         let learned = learned.unwrap_or(&nothing);
         let mut taken = fixed_on(house, host);
@@ -59,7 +60,8 @@ impl HostPorts {
         for key in open {
             let start = start_of(house.name.as_str(), &key);
             let ring = (start..=*RANGE.end()).chain(*RANGE.start()..start);
-            let free = ring.into_iter().find(|number| !taken.contains(number) && !learned.busy.contains(number));
+            let free =
+                ring.into_iter().find(|number| !taken.contains(number) && !learned.busy.contains(number));
             // Ten thousand services on one host are more than a plan can hold.
             let number = free.unwrap_or(start);
             taken.insert(number);

@@ -26,7 +26,8 @@ pub(crate) fn expand(collector: &mut Collector<'_>) {
 fn user(name: &str, account: &Account) -> UserSpec {
     let home = account.home.clone();
     let make_home = home.is_some() || !account.system;
-    let otherwise = if account.system { PathBuf::from("/nonexistent") } else { PathBuf::from("/home").join(name) };
+    let otherwise =
+        if account.system { PathBuf::from("/nonexistent") } else { PathBuf::from("/home").join(name) };
     let shell = if account.system { "/usr/sbin/nologin" } else { "/bin/bash" };
     UserSpec {
         name: name.to_owned(),

@@ -225,19 +225,22 @@ impl<'a> Collector<'a> {
 
     fn finish_units(&mut self) {
         for (name, unit) in std::mem::take(&mut self.units) {
-            let mut reads = unit.reads;
+            let (mut reads, mut needs) = (unit.reads, unit.needs);
             let own_file = file_id(&names::unit_path(&name));
             if self.resources.contains_key(&own_file) {
                 reads.insert(own_file);
+            } else {
+                // A unit without a file of ours is the distribution's or a package's.
+                needs.insert(packages_id());
             }
             let spec = Spec::Unit(UnitSpec {
                 name,
                 enabled: unit.enabled,
                 running: unit.running,
                 on_change: if unit.restart { OnChange::Restart } else { OnChange::Reload },
-                inputs: nothing_read(),
+                inputs: UnitSpec::no_inputs(),
             });
-            let wish = Wish { spec, why: unit.why, service: unit.service, needs: unit.needs, guarded: unit.guarded };
+            let wish = Wish { spec, why: unit.why, service: unit.service, needs, guarded: unit.guarded };
             let id = self.add(wish);
             self.reads(&id, reads);
         }
@@ -246,15 +249,11 @@ impl<'a> Collector<'a> {
 
 /// The inputs of something that reads nothing, and of everything before the host was observed.
 pub(crate) fn nothing_read() -> Fingerprint {
-    Fingerprint::of_parts([])
+    UnitSpec::no_inputs()
 }
 
 fn is_apt_source(spec: &Spec) -> bool {
-    let path = match spec {
-        Spec::File(file) => &file.path,
-        Spec::Link(link) => &link.path,
-        _ => return false,
-    };
+    let Some(path) = crate::removal::path_of(spec) else { return false };
     const FOLDERS: [&str; 5] = [
         "/etc/apt/sources.list.d",
         "/etc/apt/keyrings",

@@ -40,7 +40,11 @@ pub(crate) fn expand(collector: &mut Collector<'_>, service: &Service, steps: &B
         if let Some(port) = place.view.own_ports().get(service, 1, Some(name)) {
             collector.listens(crate::Listening {
                 protocol: Protocol::Tcp,
-                address: service.address.parse().ok().filter(|address: &std::net::IpAddr| !address.is_unspecified()),
+                address: service
+                    .address
+                    .parse()
+                    .ok()
+                    .filter(|address: &std::net::IpAddr| !address.is_unspecified()),
                 port,
                 units: BTreeSet::from([unit.clone()]),
                 subject: format!("service {}", service.name),
@@ -71,7 +75,8 @@ fn program(collector: &mut Collector<'_>, place: &Place<'_>) -> Vec<ResourceId> 
     let architecture = view.host.architecture.or(learned).unwrap_or(Architecture::Amd64);
     let Some(blob) = view.inputs.program.get(&architecture) else {
         let message = format!("{}: there is no haus for {}", place.why, architecture.machine());
-        collector.missing(message, "build haus for this architecture, or run the coordinator on another host");
+        collector
+            .missing(message, "build haus for this architecture, or run the coordinator on another host");
         return Vec::new();
     };
     let folder = PathBuf::from(PROGRAMS);
@@ -87,7 +92,8 @@ fn program(collector: &mut Collector<'_>, place: &Place<'_>) -> Vec<ResourceId> 
 
 fn plan_folder(collector: &mut Collector<'_>, place: &Place<'_>) -> Option<ResourceId> {
     let Some(archive) = place.view.inputs.plan_archive else {
-        collector.missing(format!("{}: the plan's folder was not packed", place.why), "run the command again");
+        collector
+            .missing(format!("{}: the plan's folder was not packed", place.why), "run the command again");
         return None;
     };
     let root = house_root(place.names.house).join("plan");

@@ -7,6 +7,7 @@ use super::service_units::{self, Ready};
 use super::source;
 use super::variables::InstanceVariables;
 use crate::names::{self, Names};
+use haus_model::Fingerprint;
 use haus_model::deployment::Deployment;
 use haus_model::host::Access;
 use haus_model::resource::{
@@ -14,7 +15,6 @@ use haus_model::resource::{
     SwitchSpec, UserSpec,
 };
 use haus_model::service::{NewCredential, Service};
-use haus_model::Fingerprint;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -161,7 +161,11 @@ fn credentials(collector: &mut Collector<'_>, place: &Place<'_>, ready: &mut Rea
             check: None,
         };
         let id = collector.add(place.wish(Spec::File(spec), &format!("credentials.{name}")));
-        if own { ready.needs.insert(id) } else { ready.reads.insert(id) };
+        if own {
+            ready.needs.insert(id)
+        } else {
+            ready.reads.insert(id)
+        };
     }
 }
 

@@ -130,7 +130,8 @@ fn unit_file(
     let path = unit_path(unit);
     let check = ["systemd-analyze", "verify", "--man=no"].map(str::to_owned);
     let check = check.into_iter().chain([path.display().to_string()]).collect();
-    let spec = FileSpec { path, content: Content::Text(text), access: Access::root(0o644), check: Some(check) };
+    let spec =
+        FileSpec { path, content: Content::Text(text), access: Access::root(0o644), check: Some(check) };
     collector.add(place.wish(Spec::File(spec), "run").needs(needs.iter().cloned()))
 }
 
@@ -158,7 +159,9 @@ fn proof_name(service: &Service, ordinal: u32) -> String {
 /// Where programs are searched: what the build made, then the system's.
 pub(crate) fn search_path(place: &Place<'_>) -> String {
     let current = place.names.root().join("current");
-    let built = program_folders(place.deployment).into_iter().map(|folder| current.join(folder).display().to_string());
+    let built = program_folders(place.deployment)
+        .into_iter()
+        .map(|folder| current.join(folder).display().to_string());
     built.chain([SEARCH_PATH.to_owned()]).collect::<Vec<_>>().join(":")
 }
 
@@ -192,7 +195,10 @@ fn service_file(place: &Place<'_>, variables: &InstanceVariables<'_>) -> Result<
     let (service, settings) = (place.service, &place.deployment.unit);
     let mut file = UnitFile::new();
     file.section("Unit");
-    let about = service.about.clone().unwrap_or_else(|| format!("{} of the house {}", service.name, place.names.house));
+    let about = service
+        .about
+        .clone()
+        .unwrap_or_else(|| format!("{} of the house {}", service.name, place.names.house));
     file.set("Description", literal(&about.replace('\n', " "), Context::Environment));
     let stem = variables.unit_stem();
     let mut others = vec!["network-online.target".to_owned()];
@@ -339,7 +345,8 @@ fn hardening(file: &mut UnitFile, place: &Place<'_>, variables: &InstanceVariabl
         file.set("AmbientCapabilities", capabilities.join(" "));
     }
     let data = variables.names().data(variables.ordinal);
-    let writable = std::iter::once(data.as_path()).chain(settings.writable.iter().map(std::path::PathBuf::as_path));
+    let writable =
+        std::iter::once(data.as_path()).chain(settings.writable.iter().map(std::path::PathBuf::as_path));
     let writable: Vec<String> = writable.map(|path: &Path| quoted(&path.display().to_string())).collect();
     file.set("ReadWritePaths", writable.join(" "));
 }
@@ -348,8 +355,8 @@ fn hardening(file: &mut UnitFile, place: &Place<'_>, variables: &InstanceVariabl
 fn compiles(place: &Place<'_>) -> bool {
     let program = place.service.run.first().map(ToString::to_string).unwrap_or_default();
     let uses = |wanted: fn(&BuildTool) -> bool| place.deployment.build.iter().any(|step| wanted(&step.tool));
-    let only_npm =
-        uses(|tool| matches!(tool, BuildTool::Npm { .. })) && !uses(|tool| matches!(tool, BuildTool::Python { .. }));
+    let only_npm = uses(|tool| matches!(tool, BuildTool::Npm { .. }))
+        && !uses(|tool| matches!(tool, BuildTool::Python { .. }));
     writes_code(&program) || only_npm
 }
 
@@ -386,7 +393,12 @@ fn listens(collector: &mut Collector<'_>, place: &Place<'_>, ordinal: u32, stem:
         if let Some(port) = place.view.own_ports().get(place.service, ordinal, Some(name)) {
             collector.listens(Listening {
                 protocol: Protocol::Tcp,
-                address: place.service.address.parse().ok().filter(|address: &std::net::IpAddr| !address.is_unspecified()),
+                address: place
+                    .service
+                    .address
+                    .parse()
+                    .ok()
+                    .filter(|address: &std::net::IpAddr| !address.is_unspecified()),
                 port,
                 units: BTreeSet::from([format!("{stem}.service"), format!("{stem}.socket")]),
                 subject: format!("service {}", place.service.name),

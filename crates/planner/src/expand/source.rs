@@ -87,7 +87,8 @@ impl Collector<'_> {
                 if let Some(blob) = self.view.inputs.archives.get(path) {
                     return Some(ReleaseSource::Archive { hash: blob.hash, bytes: blob.bytes });
                 }
-                let message = format!("{why}: the folder {} of service {service} was not packed", path.display());
+                let message =
+                    format!("{why}: the folder {} of service {service} was not packed", path.display());
                 self.missing(message, "correct the path, or put the folder beside the plan");
                 None
             }
@@ -144,7 +145,8 @@ fn python(step: &BuildStep, lock: &Path) -> Vec<BuildCommand> {
     }
     let lock = lock.display().to_string();
     // `env` finds a program by a relative path from the folder of the step, whoever starts it.
-    let pip = ["env", ".venv/bin/pip", "install", "--disable-pip-version-check", "--require-hashes", "-r", &lock];
+    let pip =
+        ["env", ".venv/bin/pip", "install", "--disable-pip-version-check", "--require-hashes", "-r", &lock];
     vec![command(step, words(&["python3", "-m", "venv", ".venv"])), command(step, words(&pip))]
 }
 

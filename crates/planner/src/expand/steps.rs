@@ -28,7 +28,8 @@ pub(crate) fn expand(collector: &mut Collector<'_>) -> BTreeSet<ResourceId> {
         };
         let needs = after.iter().map(|unit| unit_id(unit)).chain(last.take());
         let mut wish = Wish::new(Spec::Command(spec), &why).needs(needs);
-        wish.needs.insert(ResourceId::new(Kind::Directory, step.folder.clone().unwrap_or_default().display()));
+        wish.needs
+            .insert(ResourceId::new(Kind::Directory, step.folder.clone().unwrap_or_default().display()));
         let id = collector.add(wish);
         waits_for_service |= after.iter().any(|unit| unit.starts_with(&own_units));
         if !waits_for_service {

@@ -185,7 +185,9 @@ fn hosts_file(collector: &Collector<'_>) -> String {
     if own != view.host.name.as_str() {
         let _ = write!(text, "\t{}", view.host.name);
     }
-    text.push_str("\n\n::1\tlocalhost ip6-localhost ip6-loopback\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n\n");
+    text.push_str(
+        "\n\n::1\tlocalhost ip6-localhost ip6-loopback\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n\n",
+    );
     for other in view.house.hosts.values().filter(|other| other.name != view.host.name) {
         if let Some(address) = numeric_address(view.host, other) {
             let _ = writeln!(text, "{address}\t{}", other.name);

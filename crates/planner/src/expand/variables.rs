@@ -3,7 +3,6 @@
 
 use super::View;
 use crate::names::{Names, coordinator_unit};
-use crate::ports;
 use haus_model::json::Json;
 use haus_model::service::{RunsAs, Service};
 use haus_model::template::{Template, Variable};
