@@ -63,10 +63,9 @@ pub(crate) fn machine(about: About<'_>, host: &DesiredHost, facts: &Facts, now: 
 
 /// Whether systemd is wanted and missing.
 pub(crate) fn no_systemd(about: About<'_>, host: &DesiredHost, facts: &Facts) -> Option<Finding> {
-    let wants = |spec: &Spec| match spec {
-        Spec::Unit(_) => true,
-        Spec::Health(health) => matches!(health.question, HealthQuestion::Unit { .. }),
-        _ => false,
+    let asks = |question: &HealthQuestion| matches!(question, HealthQuestion::Unit { .. });
+    let wants = |spec: &Spec| {
+        matches!(spec, Spec::Unit(_)) || matches!(spec, Spec::Health(health) if asks(&health.question))
     };
     let resource = host.resources.iter().find(|resource| wants(&resource.spec))?;
     if facts.systemd.is_some() {

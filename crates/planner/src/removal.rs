@@ -240,10 +240,10 @@ fn difference(spec: &Spec, state: &State) -> Vec<DiffLine> {
             let held = holds.iter().filter(|(_, held)| **held);
             held.map(|(name, _)| gone(format!("{name} is held"))).collect()
         }
-        State::Releases { complete, current, .. } => match spec {
-            Spec::Switch(_) => current.iter().map(|id| gone(format!("current release {id}"))).collect(),
-            _ => complete.iter().map(|id| gone(format!("release {id}"))).collect(),
-        },
+        State::Releases { current, .. } if spec.kind() == Kind::Switch => {
+            current.iter().map(|id| gone(format!("current release {id}"))).collect()
+        }
+        State::Releases { complete, .. } => complete.iter().map(|id| gone(format!("release {id}"))).collect(),
         State::Sysctl { at_boot, .. } => {
             let name = spec.id();
             at_boot.iter().map(|value| gone(format!("at boot: {} = {value}", name.name()))).collect()

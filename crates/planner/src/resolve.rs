@@ -105,7 +105,17 @@ impl<'a> Resolver<'a, '_> {
             Spec::Unit(unit) => unit.inputs,
             Spec::Command(command) => command.inputs,
             Spec::Health(health) => health.inputs,
-            _ => return None,
+            Spec::Packages(_)
+            | Spec::Holds(_)
+            | Spec::Group(_)
+            | Spec::User(_)
+            | Spec::Keys(_)
+            | Spec::Directory(_)
+            | Spec::File(_)
+            | Spec::Link(_)
+            | Spec::Release(_)
+            | Spec::Switch(_)
+            | Spec::Sysctl(_) => return None,
         };
         let reads = self.reads.get(&resource.id).filter(|reads| !reads.is_empty());
         let Some(reads) = reads else { return Some(own) };
