@@ -119,9 +119,25 @@ pub(crate) struct Up {
     /// The state folder instead of the usual one.
     #[arg(long)]
     pub state: Option<PathBuf>,
+    /// Where in the plan this machine is.
+    #[command(flatten)]
+    pub standpoint: Standpoint,
     /// Where the credentials' key ring is kept.
     #[command(flatten)]
     pub keys: Keys,
+}
+
+/// Which host of the plan this machine is.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Standpoint {
+    /// The host of the plan that this machine is. Without it only those services are started that the plan puts on
+    /// no host.
+    #[arg(long, value_name = "NAME")]
+    pub host: Option<String>,
+    /// The file that says where services were put on hosts, written by `haus apply`; with --host it is
+    /// /etc/haus/HOUSE/places.json when nothing is said.
+    #[arg(long, value_name = "FILE")]
+    pub places: Option<PathBuf>,
 }
 
 /// Where the key ring of the credentials is kept. Without these: the systemd credential `haus-key-ring`, the
@@ -266,6 +282,9 @@ pub(crate) struct Parent {
     /// Plain lines, no terminal.
     #[arg(long)]
     pub plain: bool,
+    /// Where in the plan this machine is.
+    #[command(flatten)]
+    pub standpoint: Standpoint,
     /// Where the credentials' key ring is kept.
     #[command(flatten)]
     pub keys: Keys,
