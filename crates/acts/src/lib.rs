@@ -4,5 +4,12 @@
 //! who talks to it. It takes no decisions: what is to be done comes as changes, and how each is done stands in
 //! `haus_model::operation`. It knows no plan file, no network beyond health questions, no TLS and no database.
 
+pub mod account;
+mod die;
+mod disk;
 pub mod frame;
+pub mod machine;
+pub mod observe;
+pub mod refusal;
+pub mod run;
 pub mod wire;
