@@ -18,7 +18,7 @@ use std::time::Duration;
 pub(crate) fn desired(house: &House, addresses: &Addresses, present: &BTreeSet<ServiceName>) -> Desired {
     let services = house.services.values().map(|service| {
         let mut wanted = one(service, addresses);
-        if service.runs_as == RunsAs::External {
+        if service.runs_as.is_elsewhere() {
             wanted.instances = u32::from(present.contains(&service.name));
         }
         (service.name.clone(), wanted)

@@ -24,6 +24,16 @@ pub enum RunsAs {
     Systemd,
 }
 
+impl RunsAs {
+    /// Whether somebody else than our supervisor starts it.
+    pub fn is_elsewhere(self) -> bool {
+        match self {
+            RunsAs::External | RunsAs::Systemd => true,
+            RunsAs::Process | RunsAs::Coordinator => false,
+        }
+    }
+}
+
 /// How a port gets its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -7,7 +7,7 @@ use crate::plan;
 use crate::snapshot::Seen;
 use haus_api::Problem;
 use haus_model::health::HealthState;
-use haus_model::service::{RunsAs, Service};
+use haus_model::service::Service;
 use haus_model::{InstanceId, ServiceName, Timestamp};
 use haus_store::{EventKind, NewEvent};
 use haus_watch::conductor::{ServiceView, Subject};
@@ -99,7 +99,7 @@ impl Engine {
 
     /// Whether the instances of a service register themselves.
     pub(super) fn runs_outside(&self, name: &ServiceName) -> bool {
-        self.house.services.get(name).is_some_and(|service| service.runs_as == RunsAs::External)
+        self.house.services.get(name).is_some_and(|service| service.runs_as.is_elsewhere())
     }
 
     /// The conductor only stands in for external services; what becomes of them is told by who registers.

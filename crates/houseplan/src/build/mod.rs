@@ -41,6 +41,8 @@ pub(crate) fn house(draft: &Draft<'_>, stage: &Stage<'_>) -> Option<House> {
         api: alerts::api(draft),
         alerts: alerts::alerts(draft)?,
         maintenance: draft.maintenance.iter().map(alerts::maintenance).collect::<Option<_>>()?,
+        hosts: BTreeMap::new(),
+        networks: BTreeMap::new(),
     })
 }
 

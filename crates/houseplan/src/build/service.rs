@@ -69,6 +69,7 @@ pub(super) fn build(scope: Scope<'_, '_>, written: &ServiceDraft<'_>) -> Option<
         rollout: written.rollout.map_or(usual_rollout, |(rollout, _)| rollout),
         recover: written.recover,
         stop: written.stop,
+        deployment: None,
     })
 }
 

@@ -50,7 +50,7 @@ pub(super) fn decode<'t>(session: &Session<'t>, name: Text<'t>, node: &'t Node<'
             }
         }
         RunsAs::External => node.entries().iter().for_each(|entry| started_here(session, entry, subject)),
-        RunsAs::Process => {
+        RunsAs::Process | RunsAs::Systemd => {
             if let (Some(entry), true) = (node.get("on_new_credential"), node.get("credentials").is_none()) {
                 misplaced(session, entry, "credentials", subject);
             }
