@@ -12,33 +12,33 @@ use std::process::{Command, Stdio};
 
 /// One account.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Account {
+pub(crate) struct Account {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Its number.
-    pub uid: u32,
+    pub(crate) uid: u32,
     /// The number of its primary group.
-    pub gid: u32,
+    pub(crate) gid: u32,
     /// Its home.
-    pub home: PathBuf,
+    pub(crate) home: PathBuf,
     /// Its shell.
-    pub shell: PathBuf,
+    pub(crate) shell: PathBuf,
 }
 
 /// Numbers and bits of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Owned {
+pub(crate) struct Owned {
     /// Number of the owner.
-    pub uid: u32,
+    pub(crate) uid: u32,
     /// Number of the group.
-    pub gid: u32,
+    pub(crate) gid: u32,
     /// Permission bits.
-    pub mode: u32,
+    pub(crate) mode: u32,
 }
 
 /// All accounts and groups, as they were when they were read.
 #[derive(Clone, Debug, Default)]
-pub struct Accounts {
+pub(crate) struct Accounts {
     users: Vec<Account>,
     groups: Vec<(String, u32, BTreeSet<String>)>,
     user_names: BTreeMap<u32, usize>,
@@ -48,7 +48,7 @@ pub struct Accounts {
 
 impl Accounts {
     /// Reads them.
-    pub fn read(machine: &Machine) -> Accounts {
+    pub(crate) fn read(machine: &Machine) -> Accounts {
         let users: Vec<Account> = machine.text("/etc/passwd").lines().filter_map(user_of).collect();
         let groups: Vec<_> = machine.text("/etc/group").lines().filter_map(group_of).collect();
         // The first one of a number counts, as for the C library.
@@ -58,13 +58,13 @@ impl Accounts {
     }
 
     /// An account by name.
-    pub fn user(&self, name: &str) -> Option<Account> {
+    pub(crate) fn user(&self, name: &str) -> Option<Account> {
         let known = self.users.iter().find(|user| user.name == name).cloned();
         known.or_else(|| self.getent("passwd", name).as_deref().and_then(user_of))
     }
 
     /// An account that has to be there.
-    pub fn expect_user(&self, name: &str) -> Result<Account> {
+    pub(crate) fn expect_user(&self, name: &str) -> Result<Account> {
         self.user(name).ok_or_else(|| {
             Refusal::new(
                 HostCode::ActFailed,
@@ -76,28 +76,28 @@ impl Accounts {
     }
 
     /// The number of a group.
-    pub fn gid(&self, name: &str) -> Option<u32> {
+    pub(crate) fn gid(&self, name: &str) -> Option<u32> {
         let known = self.groups.iter().find(|group| group.0 == name).map(|group| group.1);
         known.or_else(|| self.getent("group", name).as_deref().and_then(group_of).map(|group| group.1))
     }
 
     /// The name of an account, or its number when it has none.
-    pub fn user_name(&self, uid: u32) -> String {
+    pub(crate) fn user_name(&self, uid: u32) -> String {
         self.user_names.get(&uid).map_or_else(|| uid.to_string(), |at| self.users[*at].name.clone())
     }
 
     /// The name of a group, or its number when it has none.
-    pub fn group_name(&self, gid: u32) -> String {
+    pub(crate) fn group_name(&self, gid: u32) -> String {
         self.group_names.get(&gid).map_or_else(|| gid.to_string(), |at| self.groups[*at].0.clone())
     }
 
     /// Further groups of an account.
-    pub fn groups_of(&self, user: &str) -> BTreeSet<String> {
+    pub(crate) fn groups_of(&self, user: &str) -> BTreeSet<String> {
         self.groups.iter().filter(|group| group.2.contains(user)).map(|group| group.0.clone()).collect()
     }
 
     /// Numbers and bits for names.
-    pub fn owned(&self, access: &Access) -> Result<Owned> {
+    pub(crate) fn owned(&self, access: &Access) -> Result<Owned> {
         let uid = match self.user(&access.owner) {
             Some(user) => user.uid,
             None => access.owner.parse().map_err(|_| missing("account", &access.owner))?,
@@ -110,7 +110,7 @@ impl Accounts {
     }
 
     /// Names for numbers.
-    pub fn access(&self, owned: Owned) -> Access {
+    pub(crate) fn access(&self, owned: Owned) -> Access {
         Access { owner: self.user_name(owned.uid), group: self.group_name(owned.gid), mode: owned.mode }
     }
 

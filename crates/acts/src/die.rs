@@ -1,15 +1,15 @@
 //! Where a test may kill the process: every step that changes the disk or starts something calls [`step`].
 //!
-//! With the feature `die`, the step whose number stands in `HAUS_REMOTE_DIE_AT` ends the process as `kill -9` would.
-//! Without the feature nothing of this is in the program.
+//! In a debug build the step whose number stands in `HAUS_REMOTE_DIE_AT` ends the process as `kill -9` would. A build
+//! for hosts has nothing of this.
 
 /// One step further.
-#[cfg(not(feature = "die"))]
+#[cfg(not(debug_assertions))]
 #[inline]
 pub(crate) fn step() {}
 
 /// One step further; perhaps the last.
-#[cfg(feature = "die")]
+#[cfg(debug_assertions)]
 pub(crate) fn step() {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};

@@ -227,6 +227,18 @@ pub(crate) fn make_own_folder(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Makes a folder and gives it to somebody. Until then only we may enter.
+pub(crate) fn make_folder(path: &Path, owned: Owned) -> Result<()> {
+    let place = Place::of(path)?;
+    step();
+    let outcome =
+        std::os::unix::fs::DirBuilderExt::mode(&mut fs::DirBuilder::new(), 0o700).create(place.path());
+    outcome.attempt("make the folder", path)?;
+    step();
+    give_path(&place, owned)?;
+    place.sync_folder()
+}
+
 /// Removes a file or link; says whether there was one.
 pub(crate) fn remove(path: &Path) -> Result<bool> {
     let place = Place::of(path)?;

@@ -69,6 +69,11 @@ impl Layout {
         Layout { folder: machine.state.join(house.as_str()) }
     }
 
+    /// By which our commands are known to a later session.
+    pub fn mark(&self) -> &str {
+        self.folder.to_str().unwrap_or("haus-remote")
+    }
+
     /// What we made.
     pub fn manifest(&self) -> PathBuf {
         self.folder.join("manifest.json")

@@ -19,26 +19,30 @@ use haus_model::resource::{HealthSpec, ResourceId, Spec};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-pub(crate) use facts::{boot_id, facts};
-pub(crate) use packages::{Installed, installed, names_installed};
-pub(crate) use paths::{at_path, authorized_keys, salted};
-pub(crate) use releases::{CURRENT, RELEASES, note_path};
+pub(crate) use facts::{boot_id, facts, started_ticks};
+pub(crate) use packages::names_installed;
+use paths::at_path;
+pub(crate) use paths::{fingerprint_of, salted};
+pub(crate) use releases::{CURRENT, RELEASES, git_env, note_path};
 
 /// What looking needs to know.
-pub struct Observer<'a> {
+pub(crate) struct Observer<'a> {
     /// The machine.
-    pub machine: &'a Machine,
-    /// The house, for the mark of commands.
-    pub house: &'a str,
+    pub(crate) machine: &'a Machine,
+    /// By which commands are known, see [`crate::machine::Layout::mark`].
+    pub(crate) mark: &'a str,
     /// What we made there.
-    pub manifest: &'a Manifest,
+    pub(crate) manifest: &'a Manifest,
     /// Makes fingerprints of secrets worthless elsewhere.
-    pub salt: &'a [u8],
+    pub(crate) salt: &'a [u8],
 }
 
 impl Observer<'_> {
     /// The states of these, and nothing else.
-    pub fn states<'s>(&self, specs: impl IntoIterator<Item = &'s Spec>) -> BTreeMap<ResourceId, State> {
+    pub(crate) fn states<'s>(
+        &self,
+        specs: impl IntoIterator<Item = &'s Spec>,
+    ) -> BTreeMap<ResourceId, State> {
         let specs: Vec<&Spec> = specs.into_iter().collect();
         let accounts = Accounts::read(self.machine);
         let mut states = BTreeMap::new();
@@ -55,7 +59,7 @@ impl Observer<'_> {
     }
 
     /// The state of one.
-    pub fn state(&self, spec: &Spec) -> State {
+    pub(crate) fn state(&self, spec: &Spec) -> State {
         let nothing = || State::Unknown("nobody looked".to_owned());
         self.states([spec]).remove(&spec.id()).unwrap_or_else(nothing)
     }

@@ -6,11 +6,11 @@ use std::io;
 use std::path::Path;
 
 /// What an act gives: its value, or why it was not done.
-pub type Result<T> = std::result::Result<T, Refusal>;
+pub(crate) type Result<T> = std::result::Result<T, Refusal>;
 
 impl Refusal {
     /// With everything but evidence.
-    pub fn new(
+    pub(crate) fn new(
         code: HostCode,
         what: impl Into<String>,
         why: impl Into<String>,
@@ -27,22 +27,21 @@ impl Refusal {
     }
 
     /// A fault of a system call. Some of them have a code of their own, since there is something special to do.
-    pub fn io(what: impl Into<String>, error: &io::Error) -> Refusal {
-        let (code, remedy) = match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                (HostCode::NoSpace, "make room on the host, then apply again")
-            }
-            io::ErrorKind::PermissionDenied => {
-                (HostCode::NotRoot, "let haus act as root there: `elevation: sudo`, or connect as root")
-            }
-            _ => (HostCode::ActFailed, "see to it on the host, then apply again"),
+    pub(crate) fn io(what: impl Into<String>, error: &io::Error) -> Refusal {
+        let kind = error.kind();
+        let (code, remedy) = if matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+            (HostCode::NoSpace, "make room on the host, then apply again")
+        } else if kind == io::ErrorKind::PermissionDenied {
+            (HostCode::NotRoot, "let haus act as root there: `elevation: sudo`, or connect as root")
+        } else {
+            (HostCode::ActFailed, "see to it on the host, then apply again")
         };
         Refusal::new(code, what, error.to_string(), remedy)
     }
 
     /// With the last of these lines as evidence.
     #[must_use]
-    pub fn with_evidence(mut self, lines: impl IntoIterator<Item = String>) -> Refusal {
+    pub(crate) fn with_evidence(mut self, lines: impl IntoIterator<Item = String>) -> Refusal {
         self.evidence.extend(lines.into_iter().map(|line| cut(&line)));
         let surplus = self.evidence.len().saturating_sub(EVIDENCE_LINES_MAX);
         self.evidence.drain(..surplus);

@@ -14,14 +14,15 @@ use std::io::{self, BufRead as _, BufReader, Read};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-/// The environment variable by which a later session knows our commands; its value is the house.
-pub const MARK: &str = "HAUS_REMOTE_CHILD";
+/// The environment variable by which a later session knows our commands; its value is our folder of the house.
+pub(crate) const MARK: &str = "HAUS_REMOTE_CHILD";
 
 /// The same for commands that must not be ended in the middle: apt and dpkg.
-pub const MARK_PACKAGES: &str = "HAUS_REMOTE_PACKAGES";
+pub(crate) const MARK_PACKAGES: &str = "HAUS_REMOTE_PACKAGES";
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const CAPTURED_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -29,35 +30,51 @@ const LOOK_AGAIN: Duration = Duration::from_millis(30);
 /// A program may leave a daemon behind that keeps the pipe open; it is not waited for.
 const AFTER_END: Duration = Duration::from_millis(500);
 
+/// Whether nobody listens any longer. Builds and commands of the plan then end early; everything that the system must
+/// not be left in the middle of goes on.
+pub(crate) static GONE: AtomicBool = AtomicBool::new(false);
+
 /// Where progress goes.
-pub type Sink<'a> = &'a mut dyn FnMut(Progress);
+pub(crate) type Sink<'a> = &'a mut dyn FnMut(Progress);
 
 /// A command that is about to be run.
 #[derive(Clone, Debug)]
-pub struct Order<'a> {
+pub(crate) struct Order<'a> {
     /// Program and arguments.
-    pub argv: &'a [String],
+    pub(crate) argv: &'a [String],
     /// The account; ours when absent.
-    pub account: Option<&'a Account>,
+    pub(crate) account: Option<&'a Account>,
     /// Working folder.
-    pub folder: &'a Path,
+    pub(crate) folder: &'a Path,
     /// Environment besides the fixed one.
-    pub env: BTreeMap<String, String>,
+    pub(crate) env: BTreeMap<String, String>,
     /// A file for standard input; nothing when absent.
-    pub stdin: Option<PathBuf>,
+    pub(crate) stdin: Option<PathBuf>,
     /// How long it may take.
-    pub within: Duration,
-    /// The house, for the mark.
-    pub house: &'a str,
+    pub(crate) within: Duration,
+    /// By which a later session knows it: [`crate::machine::Layout::mark`].
+    pub(crate) mark: &'a str,
     /// A file for its output, so that it can go on when we are gone; only for package commands.
-    pub output: Option<PathBuf>,
+    pub(crate) output: Option<PathBuf>,
+    /// Whether it ends when nobody listens any longer.
+    pub(crate) ends_with_us: bool,
 }
 
 impl<'a> Order<'a> {
     /// A command of the system with little to say.
-    pub fn new(argv: &'a [String], within: Duration) -> Order<'a> {
+    pub(crate) fn new(argv: &'a [String], within: Duration) -> Order<'a> {
         let (folder, env) = (Path::new("/"), BTreeMap::new());
-        Order { argv, account: None, folder, env, stdin: None, within, house: "", output: None }
+        Order {
+            argv,
+            account: None,
+            folder,
+            env,
+            stdin: None,
+            within,
+            mark: "",
+            output: None,
+            ends_with_us: false,
+        }
     }
 
     fn command(&self) -> Result<Command> {
@@ -83,7 +100,7 @@ impl<'a> Order<'a> {
         let home = self.account.map_or(Path::new("/root"), |account| account.home.as_path());
         command.env_clear().env("PATH", PATH).env("LC_ALL", "C.UTF-8").env("LANG", "C.UTF-8");
         command.env("HOME", home).env("USER", user).env("LOGNAME", user);
-        command.env(if self.output.is_some() { MARK_PACKAGES } else { MARK }, self.house);
+        command.env(if self.output.is_some() { MARK_PACKAGES } else { MARK }, self.mark);
         command.envs(&self.env).current_dir(self.folder).process_group(0);
         let stdin = match &self.stdin {
             Some(path) => Stdio::from(File::open(path).attempt("open", path)?),
@@ -93,45 +110,49 @@ impl<'a> Order<'a> {
         Ok(command)
     }
 
+    fn deadline(&self) -> Deadline {
+        Deadline { at: Instant::now() + self.within, ends_with_us: self.ends_with_us }
+    }
+
     fn spawn(&self, mut command: Command) -> Result<Child> {
         step();
         command.spawn().map_err(|error| {
-            let why = match error.kind() {
-                io::ErrorKind::NotFound if !self.folder.is_dir() => {
-                    format!("there is no folder {}", self.folder.display())
-                }
-                io::ErrorKind::NotFound => "there is no such program on the host".to_owned(),
-                _ => error.to_string(),
+            let why = if error.kind() != io::ErrorKind::NotFound {
+                error.to_string()
+            } else if self.folder.is_dir() {
+                "there is no such program on the host".to_owned()
+            } else {
+                format!("there is no folder {}", self.folder.display())
             };
             self.refusal(why, "install what is missing, for example under `packages:` of the host")
         })
     }
 
     /// That this was not done.
-    pub fn refusal(&self, why: impl Into<String>, remedy: &str) -> Refusal {
+    pub(crate) fn refusal(&self, why: impl Into<String>, remedy: &str) -> Refusal {
         Refusal::new(HostCode::ActFailed, format!("run {}", cut(&self.argv.join(" "))), why, remedy)
     }
 }
 
 /// How a command ended.
 #[derive(Debug)]
-pub struct Ran {
+pub(crate) struct Ran {
     /// How, and none when it took too long and was ended.
-    pub status: Option<ExitStatus>,
+    pub(crate) status: Option<ExitStatus>,
     /// Its last lines.
-    pub tail: VecDeque<String>,
+    pub(crate) tail: VecDeque<String>,
     /// All of its standard output, when it was asked for.
-    pub stdout: Vec<u8>,
+    pub(crate) stdout: Vec<u8>,
 }
 
 impl Ran {
     /// Whether it ended with 0.
-    pub fn is_good(&self) -> bool {
+    pub(crate) fn is_good(&self) -> bool {
         self.status.is_some_and(|status| status.success())
     }
 
     /// How it ended, in words.
-    pub fn ending(&self) -> String {
+    pub(crate) fn ending(&self) -> String {
         match self.status.map(|status| (status.code(), status.signal())) {
             Some((Some(code), _)) => format!("it ended with {code}"),
             Some((None, Some(signal))) => format!("it was ended by signal {signal}"),
@@ -141,7 +162,7 @@ impl Ran {
     }
 
     /// A refusal unless it ended with 0.
-    pub fn expect_good(self, order: &Order<'_>, remedy: &str) -> Result<Ran> {
+    pub(crate) fn expect_good(self, order: &Order<'_>, remedy: &str) -> Result<Ran> {
         if self.is_good() {
             return Ok(self);
         }
@@ -150,11 +171,11 @@ impl Ran {
 }
 
 /// Runs a command and tells its output line by line.
-pub fn run(order: &Order<'_>, sink: Sink<'_>) -> Result<Ran> {
+pub(crate) fn run(order: &Order<'_>, sink: Sink<'_>) -> Result<Ran> {
     sink(Progress::Run(order.argv.to_vec()));
     let mut lines = Lines { tail: VecDeque::new(), told: 0, sink };
     let mut command = order.command()?;
-    let deadline = Instant::now() + order.within;
+    let deadline = order.deadline();
     let status = if let Some(output) = &order.output {
         let file = File::create(output).attempt("write", output)?;
         command.stdout(file.try_clone().attempt("write", output)?).stderr(file);
@@ -171,12 +192,12 @@ pub fn run(order: &Order<'_>, sink: Sink<'_>) -> Result<Ran> {
 }
 
 /// Runs a command for its standard output; only its faults are lines.
-pub fn capture(order: &Order<'_>) -> Result<Ran> {
+pub(crate) fn capture(order: &Order<'_>) -> Result<Ran> {
     let mut command = order.command()?;
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = order.spawn(command)?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let deadline = Instant::now() + order.within;
+    let deadline = order.deadline();
     let reader = std::thread::spawn(move || {
         let mut bytes = Vec::new();
         if let Some(stdout) = stdout {
@@ -194,6 +215,18 @@ pub fn capture(order: &Order<'_>) -> Result<Ran> {
     // After a group was ended its pipes are closed, so the reader ends too.
     let stdout = reader.join().unwrap_or_default();
     Ok(Ran { status, tail: lines.tail, stdout })
+}
+
+#[derive(Clone, Copy)]
+struct Deadline {
+    at: Instant,
+    ends_with_us: bool,
+}
+
+impl Deadline {
+    fn is_over(self) -> bool {
+        Instant::now() >= self.at || (self.ends_with_us && GONE.load(Ordering::Relaxed))
+    }
 }
 
 struct Lines<'a> {
@@ -242,7 +275,7 @@ fn send_lines(from: impl Read + Send + 'static, to: mpsc::Sender<Vec<u8>>) {
 
 fn follow_pipes(
     mut child: Child,
-    deadline: Instant,
+    deadline: Deadline,
     lines: &mut Lines<'_>,
 ) -> io::Result<Option<ExitStatus>> {
     let (sender, receiver) = mpsc::channel();
@@ -258,7 +291,7 @@ fn follow_pipes(
 fn follow(
     mut child: Child,
     receiver: &mpsc::Receiver<Vec<u8>>,
-    deadline: Instant,
+    deadline: Deadline,
     lines: &mut Lines<'_>,
 ) -> io::Result<Option<ExitStatus>> {
     let mut ended: Option<Instant> = None;
@@ -274,7 +307,7 @@ fn follow(
         if ended.is_some_and(|at| at.elapsed() > AFTER_END) {
             return child.try_wait();
         }
-        if ended.is_none() && Instant::now() >= deadline {
+        if ended.is_none() && deadline.is_over() {
             end(&mut child)?;
             return Ok(None);
         }
@@ -284,7 +317,7 @@ fn follow(
 fn follow_file(
     mut child: Child,
     mut reader: File,
-    deadline: Instant,
+    deadline: Deadline,
     lines: &mut Lines<'_>,
 ) -> io::Result<Option<ExitStatus>> {
     let mut rest: Vec<u8> = Vec::new();
@@ -300,7 +333,7 @@ fn follow_file(
             lines.take(&rest);
             return Ok(status);
         }
-        if Instant::now() >= deadline {
+        if deadline.is_over() {
             end(&mut child)?;
             return Ok(None);
         }
@@ -308,12 +341,12 @@ fn follow_file(
     }
 }
 
-fn wait_until(child: &mut Child, deadline: Instant) -> io::Result<Option<ExitStatus>> {
+fn wait_until(child: &mut Child, deadline: Deadline) -> io::Result<Option<ExitStatus>> {
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
         }
-        if Instant::now() >= deadline {
+        if deadline.is_over() {
             end(child)?;
             return Ok(None);
         }
@@ -331,16 +364,16 @@ fn end(child: &mut Child) -> io::Result<()> {
 
 /// A process that an earlier session of ours started.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeftOver {
+pub(crate) struct LeftOver {
     /// Its number.
-    pub pid: i32,
+    pub(crate) pid: i32,
     /// Whether it is apt, dpkg or one of theirs, which must not be ended in the middle.
-    pub of_packages: bool,
+    pub(crate) of_packages: bool,
 }
 
-/// Everything that still runs for a house.
-pub fn left_over(house: &str) -> Vec<LeftOver> {
-    let marks = [format!("{MARK}={house}"), format!("{MARK_PACKAGES}={house}")];
+/// Everything that still runs for us.
+pub(crate) fn left_over(mark: &str) -> Vec<LeftOver> {
+    let marks = [format!("{MARK}={mark}"), format!("{MARK_PACKAGES}={mark}")];
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
@@ -356,12 +389,12 @@ pub fn left_over(house: &str) -> Vec<LeftOver> {
 }
 
 /// Ends what an earlier session left running, and waits for what must not be ended.
-pub fn end_left_over(house: &str, within: Duration, sink: Sink<'_>) -> Result<()> {
+pub(crate) fn end_left_over(mark: &str, within: Duration, sink: Sink<'_>) -> Result<()> {
     let deadline = Instant::now() + within;
     let mut told = false;
     loop {
         let left: Vec<LeftOver> =
-            left_over(house).into_iter().filter(|one| !one.of_packages || is_package_tool(one.pid)).collect();
+            left_over(mark).into_iter().filter(|one| !one.of_packages || is_package_tool(one.pid)).collect();
         if left.is_empty() {
             return Ok(());
         }
@@ -442,7 +475,7 @@ mod tests {
     #[test]
     fn the_environment_is_fixed() {
         let argv = argv(&["env"]);
-        let ran = capture(&Order { house: "zimmer", ..Order::new(&argv, LONG) }).expect("runs");
+        let ran = capture(&Order { mark: "zimmer", ..Order::new(&argv, LONG) }).expect("runs");
         let text = String::from_utf8(ran.stdout).expect("text");
         let mut names: Vec<&str> = text.lines().filter_map(|line| line.split('=').next()).collect();
         names.sort_unstable();
@@ -452,7 +485,7 @@ mod tests {
     #[test]
     fn what_is_left_running_is_found_and_ended() {
         let argv = argv(&["sh", "-c", "setsid sleep 1000 >/dev/null 2>&1 &"]);
-        run(&Order { house: "left-over-test", ..Order::new(&argv, LONG) }, &mut |_| {}).expect("runs");
+        run(&Order { mark: "left-over-test", ..Order::new(&argv, LONG) }, &mut |_| {}).expect("runs");
         haus_testkit::wait_until("the sleeper runs", LONG, || left_over("left-over-test").len() == 1);
         end_left_over("left-over-test", LONG, &mut |_| {}).expect("ends it");
         assert_eq!(left_over("left-over-test"), []);

@@ -49,7 +49,7 @@ impl Observer<'_> {
         let Some(account) = accounts.user(&spec.user) else { return Some(false) };
         let folder = self.machine.at(&spec.folder);
         let order =
-            Order { account: Some(&account), folder: &folder, house: self.house, ..Order::new(argv, WITHIN) };
+            Order { account: Some(&account), folder: &folder, mark: self.mark, ..Order::new(argv, WITHIN) };
         Some(capture(&order).is_ok_and(|ran| ran.is_good()))
     }
 }

@@ -33,13 +33,11 @@ impl Observer<'_> {
     ) {
         let mut asked: Vec<(&ReleaseSpec, Option<Account>)> = Vec::new();
         for spec in specs {
-            match spec {
-                Spec::Release(release) => {
-                    states.insert(spec.id(), self.release_state(&release.root));
-                    asked.push((release, accounts.user(&release.user)));
-                }
-                Spec::Switch(switch) => drop(states.insert(spec.id(), self.release_state(&switch.root))),
-                _ => {}
+            if let Spec::Release(release) = spec {
+                states.insert(spec.id(), self.release_state(&release.root));
+                asked.push((release, accounts.user(&release.user)));
+            } else if let Spec::Switch(switch) = spec {
+                states.insert(spec.id(), self.release_state(&switch.root));
             }
         }
         // Repositories answer slowly, so all are asked at once.
@@ -91,7 +89,7 @@ impl Observer<'_> {
             return Some(Ok(reference.clone()));
         }
         let argv = git_ls_remote(url, reference);
-        let order = Order { account, env: git_env(), house: self.house, ..Order::new(&argv, WITHIN) };
+        let order = Order { account, env: git_env(), mark: self.mark, ..Order::new(&argv, WITHIN) };
         let ran = match capture(&order) {
             Ok(ran) => ran,
             Err(refusal) => return Some(Err(refusal.why)),
