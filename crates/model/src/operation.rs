@@ -340,7 +340,7 @@ pub fn unit_verbs(spec: &UnitSpec, before: &State) -> (bool, Vec<UnitVerb>) {
         } else {
             ("", "", None, true)
         };
-    let read_all = inputs == Some(spec.inputs);
+    let read_all = spec.inputs == UnitSpec::no_inputs() || inputs == Some(spec.inputs);
     let mut verbs = Vec::new();
     match spec.enabled {
         // A unit without [Install] cannot be enabled, and one that is made by others needs not.
