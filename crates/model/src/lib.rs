@@ -4,6 +4,7 @@
 //! and nothing asynchronous; a time stamp is always somebody's argument.
 
 pub mod alert;
+pub mod argv;
 pub mod change;
 pub mod credential;
 pub mod deployment;
@@ -17,6 +18,8 @@ pub mod house;
 pub mod id;
 pub mod inventory;
 pub mod json;
+pub mod operation;
+pub mod placement;
 pub mod resource;
 pub mod route;
 pub mod scope;
@@ -34,6 +37,7 @@ pub use id::{
     CredentialName, GroupName, HostName, HouseName, IdError, InstanceId, NetworkName, PortName, ServiceName,
     StageName,
 };
+pub use placement::{PlacedHost, PlacedInstance, Placements};
 pub use scope::Scope;
 pub use secret::Secret;
 pub use time::Timestamp;

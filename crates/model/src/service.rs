@@ -32,6 +32,14 @@ impl RunsAs {
             RunsAs::Process | RunsAs::Coordinator => false,
         }
     }
+
+    /// Whether nobody knows of an instance before it registers itself.
+    pub fn registers_itself(self) -> bool {
+        match self {
+            RunsAs::External => true,
+            RunsAs::Process | RunsAs::Coordinator | RunsAs::Systemd => false,
+        }
+    }
 }
 
 /// How a port gets its number.

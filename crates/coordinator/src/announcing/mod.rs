@@ -98,8 +98,9 @@ pub(crate) fn tell(desk: &Desk, changes: &[AnnouncedChange]) {
 /// Raises and clears the alerts of services that run somewhere else; of the others the engine tells.
 fn sound(desk: &Desk, changes: &[AnnouncedChange]) {
     let (house, now) = (desk.house(), desk.clock.wall());
-    let is_outside =
-        |name: &ServiceName| house.services.get(name).is_some_and(|service| service.runs_as.is_elsewhere());
+    let is_outside = |name: &ServiceName| {
+        house.services.get(name).is_some_and(|service| service.runs_as.registers_itself())
+    };
     let changed: BTreeMap<&ServiceName, &AnnouncedChange> =
         changes.iter().map(|change| (&change.service, change)).filter(|(name, _)| is_outside(name)).collect();
     for (name, change) in changed {
@@ -129,7 +130,7 @@ fn sound(desk: &Desk, changes: &[AnnouncedChange]) {
 /// Clears the alerts of a service whose last instance somebody has deregistered: nobody misses it any more.
 fn all_left(desk: &Desk, service: &ServiceName, why: &str) {
     let house = desk.house();
-    let is_outside = house.services.get(service).is_none_or(|service| service.runs_as.is_elsewhere());
+    let is_outside = house.services.get(service).is_none_or(|service| service.runs_as.registers_itself());
     if is_outside && desk.directory.standing(service).is_none() {
         let now = desk.clock.wall();
         desk.alarms.clear(now, service.as_str(), SERVICE_DEGRADED, why);

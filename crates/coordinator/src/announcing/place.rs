@@ -100,7 +100,7 @@ pub(super) fn unknown(service: &ServiceName, instance: Option<&str>) -> Problem 
 
 /// How many copies the house runs; none when it does not run the service.
 pub(super) fn supervised(house: &House, service: &ServiceName) -> Option<u32> {
-    let runs_here = |service: &&Service| !service.runs_as.is_elsewhere();
+    let runs_here = |service: &&Service| !service.runs_as.registers_itself();
     house.services.get(service).filter(runs_here).map(|service| service.instances)
 }
 

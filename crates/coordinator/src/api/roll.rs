@@ -156,7 +156,7 @@ fn known(
     urls: Vec<String>,
 ) -> Known {
     let service = house.services.get(&name);
-    let runs_outside = service.is_none_or(|service| service.runs_as.is_elsewhere());
+    let runs_outside = service.is_none_or(|service| service.runs_as.registers_itself());
     Known {
         about: service.and_then(|service| service.about.clone()),
         needs: service.map(|service| service.needs.clone()).unwrap_or_default(),

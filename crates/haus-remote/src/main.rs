@@ -1,0 +1,3 @@
+//! `haus-remote`: the program that is put on hosts.
+
+fn main() {}
