@@ -85,6 +85,8 @@ pub(crate) struct Around<'a> {
     pub changed: &'a BTreeSet<Kind>,
     /// Places that become free before, because what we made there is removed.
     pub freed: &'a BTreeSet<&'a Path>,
+    /// Whether this is a unit whose file is ours alone, so that it ends with it.
+    pub made_unit: bool,
     /// Whether git is going to be installed by this very plan.
     pub git_comes: bool,
 }

@@ -89,7 +89,7 @@ pub(super) fn unit(spec: &UnitSpec, state: &State, around: &Around<'_>) -> Verdi
         }
         // Otherwise the unit that a package brings would still owe its reaction after this plan.
         let diff = vec![new("what it reads is noted")];
-        return Difference::create("a package may bring it", diff).unknown("apt decides what comes").into();
+        return Difference::update("a package may bring it", diff).unknown("apt decides what comes").into();
     }
     let mut reasons = Vec::new();
     let mut diff = Vec::new();
@@ -129,7 +129,9 @@ pub(super) fn unit(spec: &UnitSpec, state: &State, around: &Around<'_>) -> Verdi
     if reasons.is_empty() {
         return Verdict::AsWished;
     }
-    if *state == State::Absent {
+    // A unit that a package or somebody else brings was not made by us, also when it comes within this plan; and one whose
+    // file we have just written is known to systemd before it was ever started.
+    if around.made_unit && around.ours.is_none() {
         return Difference::create(reasons.join(", "), diff).into();
     }
     Difference::update(reasons.join(", "), diff).into()
