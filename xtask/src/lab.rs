@@ -11,7 +11,7 @@ use crate::error::chain;
 
 const USAGE: &str = "\
 ./x lab COMMAND: real Debian hosts with systemd and sshd on this machine, for tests and for trying things
-  up N                     lab1 to labN; the first time builds an image (about a minute)
+  up N [--incus]           lab1 to labN, and one that Incus runs; the first time builds an image (a minute)
   down [--force] [--all]   takes all of it away; --force although somebody works with it, --all with the image
   status                   hosts, addresses, state, snapshots
   ssh NAME [COMMAND]       as root; `deploy@NAME` has sudo, `plain@NAME` has nothing
@@ -22,6 +22,7 @@ const USAGE: &str = "\
   fill NAME | empty NAME   its disk: no block left | space again
   reboot NAME              through its own systemd; waits for ssh
   off NAME | on NAME       its plug
+  incus WORDS...           `incus` set to the lab's own: `incus list`, `incus exec NAME -- COMMAND`
 The lab lies in ${XDG_CACHE_HOME:-~/.cache}/hausmeister/lab; ssh_config there is for `ssh -F FILE NAME`.";
 
 /// Carries it out. 2: wrong use, 3: refused since somebody works with it, 4: failed.
@@ -38,9 +39,13 @@ pub(crate) fn run(words: &[&str]) -> ExitCode {
 
 fn command(lab: &Lab, words: &[&str]) -> Result<ExitCode, LabError> {
     match *words {
-        ["up", number] => match number.parse() {
-            Ok(hosts) => up(lab, hosts)?,
-            Err(_) => return Ok(usage()),
+        ["up", number, ref options @ ..] if ["", "--incus"].contains(&options.concat().as_str()) => {
+            let Ok(hosts) = number.parse() else { return Ok(usage()) };
+            up(lab, &Wanted { hosts, incus: !options.is_empty() })?;
+        }
+        ["incus", ref words @ ..] => match lab.incus_host()? {
+            Some(host) => return replace_us(host.command().args(words)),
+            None => eprintln!("there is no host that Incus runs; ./x lab up N --incus"),
         },
         ["down", ref options @ ..] if options.iter().all(|word| ["--force", "--all"].contains(word)) => {
             let force = if options.contains(&"--force") { Force::Yes } else { Force::No };
@@ -75,15 +80,24 @@ fn usage() -> ExitCode {
     ExitCode::from(2)
 }
 
-fn up(lab: &Lab, hosts: usize) -> Result<(), LabError> {
+struct Wanted {
+    hosts: usize,
+    incus: bool,
+}
+
+fn up(lab: &Lab, wanted: &Wanted) -> Result<(), LabError> {
     let begun = Instant::now();
     let say = |line: &str| {
         let seconds = begun.elapsed().as_secs();
         eprintln!("[{:3}:{:02}] {line}", seconds / 60, seconds % 60);
     };
-    let hosts = lab.up(LabPlan::of(hosts), &say)?;
+    let hosts = lab.up(LabPlan::of(wanted.hosts), &say)?;
+    let incus = if wanted.incus { Some(lab.incus_up(&say)?) } else { None };
     for host in &hosts {
-        println!("{:8} {}", host.name, host.address);
+        println!("{:12} {}", host.name, host.address);
+    }
+    if let Some(host) = incus {
+        println!("{:12} {}", host.name, host.address);
     }
     eprintln!("ssh -F {} {}", lab.places().ssh_config().display(), hosts[0].name);
     Ok(())
@@ -95,11 +109,14 @@ fn status(lab: &Lab) -> Result<(), LabError> {
         eprintln!("the lab is down; ./x lab up N");
         return Ok(());
     }
-    println!("{:8} {:15} {:32} snapshots", "host", "address", "state");
+    println!("{:12} {:15} {:32} snapshots", "host", "address", "state");
     for host in &hosts {
         let mut snapshots = vec![CLEAN.to_owned()];
         snapshots.extend(host.snapshots()?);
-        println!("{:8} {:15} {:32} {}", host.name, host.address, state(host)?, snapshots.join(" "));
+        println!("{:12} {:15} {:32} {}", host.name, host.address, state(host)?, snapshots.join(" "));
+    }
+    if let Some(host) = lab.incus_host()? {
+        println!("{:12} {:15} run by Incus: ./x lab incus list", host.name, host.address);
     }
     Ok(())
 }

@@ -59,6 +59,14 @@ pub(crate) fn write(root: &Path, image: &Image, identity: &Identity) -> Result<(
     Ok(())
 }
 
+/// Keeps a host from starting a unit.
+pub(crate) fn mask(root: &Path, image: &Image, unit: &str) -> Result<(), LabError> {
+    let folder = Path::new("etc/systemd/system");
+    make_like(root, &image.root, folder)?;
+    let link = root.join(folder).join(unit);
+    std::os::unix::fs::symlink("/dev/null", &link).map_err(LabError::file("link", &link))
+}
+
 /// A folder of the upper layer decides about owner and mode, so each one is made like the one it lies over.
 fn make_like(root: &Path, image: &Path, folder: &Path) -> Result<(), LabError> {
     let mut path = PathBuf::new();

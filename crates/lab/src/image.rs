@@ -1,6 +1,7 @@
 //! The image that all hosts stand on: built once per recipe, read-only from then on. It appears under its
 //! name only when it is complete, so an interrupted build is never taken for an image.
 
+use crate::claim::Claim;
 use crate::error::LabError;
 use crate::files;
 use crate::places::Places;
@@ -13,6 +14,8 @@ use std::time::{Duration, Instant};
 /// A slow mirror may need its time; a mirror that hangs must not have all of it.
 const BUILD_DEADLINE: Duration = Duration::from_secs(15 * 60);
 
+const LOCK: &str = "lock";
+
 /// A built image.
 #[derive(Debug, Clone)]
 pub(crate) struct Image {
@@ -24,6 +27,9 @@ impl Image {
     /// The image for this machine as it is; builds it where it is missing.
     pub(crate) fn prepare(places: &Places, progress: &dyn Fn(&str)) -> Result<Image, LabError> {
         let recipe = Recipe::of_this_machine()?;
+        files::make_folder(places.images())?;
+        // Two labs may share their images.
+        let _lock = Claim::wait(&places.images().join(LOCK), "the folder of images", BUILD_DEADLINE)?;
         let hash = recipe.hash();
         let root = places.images().join(&hash);
         if root.is_dir() {
@@ -33,7 +39,6 @@ impl Image {
         progress(&format!("build the image {hash} (Debian {}, once per recipe)", recipe.suite));
         let partial = places.images().join(format!("{hash}.partial"));
         files::remove(&partial)?;
-        files::make_folder(places.images())?;
         bootstrap(&recipe, &partial)?;
         recipe.place_inherited(&partial)?;
         furnish(&partial)?;
@@ -42,10 +47,13 @@ impl Image {
         Ok(Image { hash, root })
     }
 
-    /// Removes images that no host stands on.
-    pub(crate) fn forget_others(places: &Places, keep: &[String]) -> Result<(), LabError> {
+    /// Removes images that no host stands on, other than this one.
+    pub(crate) fn forget_others(places: &Places, keep: Option<&Image>) -> Result<(), LabError> {
+        let mounted = files::read(Path::new("/proc/self/mountinfo"))?;
         for name in files::names_in(places.images())? {
-            if !keep.contains(&name) {
+            let is_kept = name == LOCK || keep.is_some_and(|image| image.hash == name);
+            // The layers of a host's root stand among its options.
+            if !is_kept && !mounted.contains(&format!("/{name}")) {
                 files::remove(&places.images().join(name))?;
             }
         }
@@ -56,7 +64,7 @@ impl Image {
 fn bootstrap(recipe: &Recipe, to: &Path) -> Result<(), LabError> {
     let settings = to.with_extension("apt.conf");
     files::write(&settings, &recipe.apt_settings)?;
-    let mut command = Command::new("mmdebstrap");
+    let mut command = contained("mmdebstrap");
     command
         .args(["--quiet", "--mode=root", "--format=directory", "--variant=apt"])
         .arg(format!("--include={}", PACKAGES.join(",")))
@@ -74,8 +82,17 @@ fn bootstrap(recipe: &Recipe, to: &Path) -> Result<(), LabError> {
     built.and_then(|_| files::remove(&to.join("etc/apt/sources.list"))).and_then(|()| files::remove(&lists))
 }
 
+/// Dies with this program, together with everything that it has started: nobody must go on writing into an
+/// image that the next run begins anew.
+fn contained(program: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig=KILL", "unshare", "--fork", "--pid", "--mount-proc", "--kill-child=KILL"]);
+    command.arg(program);
+    command
+}
+
 fn furnish(root: &Path) -> Result<(), LabError> {
-    let mut command = Command::new("chroot");
+    let mut command = contained("/usr/sbin/chroot");
     command.arg(root).args(["/bin/sh", "-c", FURNISH]).env_clear();
     command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C.UTF-8");
     run("furnish the image", &mut command).map(drop)

@@ -6,7 +6,7 @@ use crate::files;
 use crate::places::Places;
 use crate::tool::run;
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A host as `ssh` must know it.
@@ -14,6 +14,8 @@ use std::process::Command;
 pub(crate) struct Known {
     pub(crate) name: String,
     pub(crate) address: Ipv4Addr,
+    /// The folder that holds its host key.
+    pub(crate) identity: PathBuf,
 }
 
 /// Makes the pair where it is missing; gives the public half.
@@ -38,9 +40,9 @@ pub(crate) fn make(path: &Path, comment: &str) -> Result<(), LabError> {
 pub(crate) fn write_ssh_files(places: &Places, hosts: &[Known]) -> Result<(), LabError> {
     let (mut config, mut known) = (String::new(), String::new());
     for host in hosts {
-        let Known { name, address } = host;
+        let Known { name, address, identity } = host;
         config.push_str(&format!("Host {name}\n  HostName {address}\n  HostKeyAlias {name}\n\n"));
-        let key = places.host(name).identity().join("etc/ssh/ssh_host_ed25519_key.pub");
+        let key = identity.join("etc/ssh/ssh_host_ed25519_key.pub");
         known.push_str(&format!("{name},{address} {}\n", files::read(&key)?.trim()));
     }
     config.push_str(&format!(

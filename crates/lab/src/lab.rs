@@ -7,8 +7,9 @@ use crate::files;
 use crate::host::{LabHost, Ready};
 use crate::identity::{self, Identity};
 use crate::image::Image;
+use crate::incus::{self, ClaimedIncusHost, IncusHost, IncusMaking};
 use crate::keys::{self, Known};
-use crate::network::{self, HOSTS_MAX};
+use crate::network::{self, HOSTS_MAX, Subnet};
 use crate::places::Places;
 use crate::power;
 use crate::tool::is_there;
@@ -64,6 +65,12 @@ pub enum Force {
 #[derive(Debug, Clone)]
 pub struct Lab {
     places: Places,
+}
+
+struct Base {
+    key: String,
+    image: Image,
+    subnet: Subnet,
 }
 
 /// What all hosts of one `up` have in common.
@@ -128,23 +135,17 @@ impl Lab {
             let reason = format!("it has room for 1 to {HOSTS_MAX} hosts, not for {}", plan.hosts);
             return Err(LabError::Unfit { reason });
         }
-        files::make_folder(self.places.root())?;
-        files::set_mode(self.places.root(), 0o700)?;
         let _lock = self.lock(LOCK_DEADLINE)?;
-        let key = keys::ensure_pair(&self.places)?;
-        let image = Image::prepare(&self.places, progress)?;
-        let subnet = network::ensure(&self.places)?;
+        let Base { key, image, subnet } = self.base(progress)?;
         let hosts: Vec<LabHost> = (1..=plan.hosts)
             .map(|number| LabHost::new(&self.places, &format!("lab{number}"), subnet.host(number)))
             .collect();
         let begun = Instant::now();
-        let made = Making { plan, image, gateway: subnet.machine(), key };
+        let made = Making { plan, image: image.clone(), gateway: subnet.machine(), key };
         in_parallel(&hosts, |host| self.make(host, &made))?;
         self.write_ssh_files()?;
         in_parallel(&hosts, |host| self.boot(host))?;
-        let used: Vec<String> =
-            self.hosts()?.iter().filter_map(|host| Some(host.image().ok()?.hash)).collect();
-        Image::forget_others(&self.places, &used)?;
+        Image::forget_others(&self.places, Some(&image))?;
         progress(&format!("{} hosts are up in {:.1} s", hosts.len(), begun.elapsed().as_secs_f64()));
         Ok(hosts)
     }
@@ -170,6 +171,10 @@ impl Lab {
                 (Err(_), Force::Yes) => {}
             }
         }
+        if let (Some(by), Force::No) = (self.incus_host()?.and_then(|host| host.claimed_by()), force) {
+            return Err(LabError::InUse { what: "the host of Incus".to_owned(), by });
+        }
+        incus::down(&self.places)?;
         let mut names = power::powered(&self.places)?;
         names.extend(files::names_in(&self.places.hosts())?);
         for name in names {
@@ -185,7 +190,7 @@ impl Lab {
 
     /// Removes the images as well, so that the next `up` begins from nothing. The lab must be down.
     pub fn forget_images(&self) -> Result<(), LabError> {
-        Image::forget_others(&self.places, &[])
+        Image::forget_others(&self.places, None)
     }
 
     /// The hosts that there are, by number.
@@ -245,7 +250,41 @@ impl Lab {
         }
     }
 
+    /// Brings the host up that Incus runs, whether others are up or not.
+    pub fn incus_up(&self, progress: &(dyn Fn(&str) + Sync)) -> Result<IncusHost, LabError> {
+        self.check_fitness()?;
+        let _lock = self.lock(LOCK_DEADLINE)?;
+        let Base { key, image, subnet } = self.base(progress)?;
+        let begun = Instant::now();
+        let making = IncusMaking { image, address: subnet.incus_host(), gateway: subnet.machine(), key };
+        let host = IncusHost::up(&self.places, &making)?;
+        self.write_ssh_files()?;
+        progress(&format!("{} is up in {:.1} s", host.name, begun.elapsed().as_secs_f64()));
+        Ok(host)
+    }
+
+    /// The host that Incus runs, where there is one.
+    pub fn incus_host(&self) -> Result<Option<IncusHost>, LabError> {
+        IncusHost::find(&self.places)
+    }
+
+    /// Waits until nobody else has the host that Incus runs, takes it and restores it.
+    pub fn claim_incus(&self, host: IncusHost, deadline: Duration) -> Result<ClaimedIncusHost, LabError> {
+        let claimed = host.claim(deadline)?;
+        claimed.restore()?;
+        Ok(claimed)
+    }
+
+    /// What hosts of every kind stand on.
+    fn base(&self, progress: &dyn Fn(&str)) -> Result<Base, LabError> {
+        files::set_mode(self.places.root(), 0o700)?;
+        let key = keys::ensure_pair(&self.places)?;
+        let image = Image::prepare(&self.places, progress)?;
+        Ok(Base { key, image, subnet: network::ensure(&self.places)? })
+    }
+
     fn lock(&self, deadline: Duration) -> Result<Claim, LabError> {
+        files::make_folder(self.places.root())?;
         Claim::wait(&self.places.lock(), "the lab", deadline)
     }
 
@@ -281,8 +320,15 @@ impl Lab {
     }
 
     fn write_ssh_files(&self) -> Result<(), LabError> {
-        let known = |host: LabHost| Known { name: host.name, address: host.address };
-        let hosts: Vec<Known> = self.hosts()?.into_iter().map(known).collect();
+        let known = |host: LabHost| {
+            let identity = self.places.host(&host.name).identity();
+            Known { name: host.name, address: host.address, identity }
+        };
+        let mut hosts: Vec<Known> = self.hosts()?.into_iter().map(known).collect();
+        hosts.extend(self.incus_host()?.map(|host| {
+            let identity = self.places.incus().identity();
+            Known { name: host.name, address: host.address, identity }
+        }));
         keys::write_ssh_files(&self.places, &hosts)
     }
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 const SUBNET_BEGIN: [u8; 2] = [10, 213];
 const MACHINE: u8 = 1;
 const FIRST_HOST: u8 = 11;
+const INCUS_HOST: u8 = 250;
 /// Hosts that fit behind one bridge.
 pub(crate) const HOSTS_MAX: usize = 200;
 /// A system's PID 1, journal and udev each want some; Debian's 128 are enough for six hosts.
@@ -33,6 +34,11 @@ impl Subnet {
     pub(crate) fn host(self, number: usize) -> Ipv4Addr {
         let offset = u8::try_from(number.clamp(1, HOSTS_MAX) - 1).expect("HOSTS_MAX fits");
         self.address(FIRST_HOST + offset)
+    }
+
+    /// Of the host that Incus runs.
+    pub(crate) fn incus_host(self) -> Ipv4Addr {
+        self.address(INCUS_HOST)
     }
 
     fn address(self, last: u8) -> Ipv4Addr {
@@ -59,7 +65,11 @@ pub(crate) fn ensure(places: &Places) -> Result<Subnet, LabError> {
     };
     raise_settings(places)?;
     if !exists(&bridge) {
-        run("make the lab's bridge", ip(&["link", "add", &bridge, "type", "bridge"]))?;
+        // Without an address of its own the bridge would take that of a host, and another one when that host
+        // reboots.
+        let address = places.bridge_address();
+        let bridge = ["link", "add", &bridge, "address", &address, "type", "bridge"];
+        run("make the lab's bridge", ip(&bridge))?;
     }
     let address = format!("{}/24", subnet.machine());
     run("give the bridge its address", ip(&["addr", "replace", &address, "dev", &bridge]))?;

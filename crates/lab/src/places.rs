@@ -92,6 +92,17 @@ impl Places {
         format!("hauslab-{}", self.tag())
     }
 
+    /// A locally administered one.
+    pub(crate) fn bridge_address(&self) -> String {
+        let [a, b, ..] = fnv64(self.root.as_os_str().as_encoded_bytes()).to_le_bytes();
+        format!("02:68:6c:00:{b:02x}:{a:02x}")
+    }
+
+    /// The files of the host that Incus runs.
+    pub(crate) fn incus(&self) -> HostPlaces {
+        HostPlaces { folder: self.root.join("incus") }
+    }
+
     pub(crate) fn machine(&self, host: &str) -> String {
         format!("{host}-{}", self.tag())
     }
@@ -158,6 +169,11 @@ impl HostPlaces {
     /// What takes the host's space away while its disk is full.
     pub(crate) fn ballast(&self) -> PathBuf {
         self.disk().join("ballast")
+    }
+
+    /// Where an Incus of its own keeps its state.
+    pub(crate) fn incus_state(&self) -> PathBuf {
+        self.folder.join("state")
     }
 
     pub(crate) fn current(&self) -> PathBuf {

@@ -7,6 +7,7 @@ use crate::files;
 use crate::places::{HostPlaces, Places};
 use crate::tool::run;
 use crate::wait::wait_for;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -36,17 +37,27 @@ pub(crate) struct Power {
 
 impl Power {
     pub(crate) fn of(places: &Places, name: &str) -> Power {
+        Power::with_files(places, name, places.host(name))
+    }
+
+    /// The same for something whose files lie elsewhere.
+    pub(crate) fn with_files(places: &Places, name: &str, files: HostPlaces) -> Power {
         Power {
             name: name.to_owned(),
             machine: places.machine(name),
             bridge: places.kernel_name(),
-            places: places.host(name),
+            places: files,
             group: Path::new(&places.kernel_name()).join(name),
         }
     }
 
     /// Boots it; returns while it boots. Its root must be mounted.
     pub(crate) fn on(&self) -> Result<(), LabError> {
+        self.start(&self.boot())
+    }
+
+    /// Starts a program as the host's keeper, unless it has one.
+    pub(crate) fn start(&self, words: &[String]) -> Result<(), LabError> {
         if self.is_on()? {
             return Ok(());
         }
@@ -65,7 +76,7 @@ impl Power {
         );
         // `setsid --fork` makes it nobody's child: it outlives this program, and its end is reaped by others.
         let mut command = Command::new("setsid");
-        command.args(["--fork", "/bin/sh", "-c", KEEPER, "keeper"]).arg(groups.join(" ")).args(self.boot());
+        command.args(["--fork", "/bin/sh", "-c", KEEPER, "keeper"]).arg(groups.join(" ")).args(words);
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").current_dir("/");
         command.stdin(Stdio::null()).stdout(out).stderr(err);
         let started = |source| LabError::Start {
@@ -78,22 +89,19 @@ impl Power {
 
     /// Ends all of its processes at once, as a cut cable would: nothing is written any more.
     pub(crate) fn cut(&self) -> Result<(), LabError> {
-        let hierarchies = hierarchies()?;
-        let group = hierarchies[0].join(&self.group);
-        if group.is_dir() {
-            let kill = group.join("cgroup.kill");
-            std::fs::write(&kill, "1").map_err(LabError::file("write", kill))?;
-            wait_for(&format!("{} to be off", self.name), STOP_DEADLINE, &group, || {
-                processes(&group).is_empty().then_some(())
-            })?;
-        }
-        for root in hierarchies {
-            remove_group(&root.join(&self.group))?;
-        }
+        self.forget_lock()?;
+        end_group(&self.group)?;
         for kind in ["propagate", "unix-export"] {
             files::remove(&Path::new("/run/systemd/nspawn").join(kind).join(&self.machine))?;
         }
         Ok(())
+    }
+
+    /// systemd-nspawn keeps one per root folder, and does not get to remove it when its power is cut.
+    fn forget_lock(&self) -> Result<(), LabError> {
+        let Ok(about) = std::fs::metadata(self.places.root()) else { return Ok(()) };
+        let name = format!("inode-{}:{}", about.dev(), about.ino());
+        files::remove(&Path::new("/run/systemd/nspawn/locks").join(name))
     }
 
     /// Whether it has power; it need not have booted yet.
@@ -169,6 +177,20 @@ pub(crate) fn remove_groups(places: &Places) -> Result<(), LabError> {
         remove_group(&root.join(places.kernel_name()))?;
     }
     Ok(())
+}
+
+/// Ends all processes of a control group, given by its path in every hierarchy, and removes it.
+pub(crate) fn end_group(path: &Path) -> Result<(), LabError> {
+    let hierarchies = hierarchies()?;
+    let group = hierarchies[0].join(path);
+    if group.is_dir() {
+        let kill = group.join("cgroup.kill");
+        std::fs::write(&kill, "1").map_err(LabError::file("write", kill))?;
+        wait_for(&format!("the end of {}", path.display()), STOP_DEADLINE, &group, || {
+            processes(&group).is_empty().then_some(())
+        })?;
+    }
+    hierarchies.iter().try_for_each(|root| remove_group(&root.join(path)))
 }
 
 /// The hosts that have power, whatever is left of their files.

@@ -3,5 +3,11 @@
 #[path = "../it/transport_suite.rs"]
 mod transport_suite;
 
+#[path = "../it/host_suite.rs"]
+mod host_suite;
+
+mod broken;
+mod locked_out;
 mod roads;
+mod whole;
 mod world;

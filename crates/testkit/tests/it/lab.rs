@@ -245,3 +245,23 @@ fn traces(name: &str, folder: &std::path::Path) -> Vec<String> {
     );
     found
 }
+
+#[test]
+fn a_host_of_incus_is_entered_without_ssh_and_comes_back_clean() {
+    let test = "a_host_of_incus_is_entered_without_ssh_and_comes_back_clean";
+    let Some(host) = haus_testkit::lab_incus_host(test) else { return };
+    let said = |words: &[&str]| host.exec(words).unwrap().stdout.trim().to_owned();
+    assert_eq!(said(&["cat", "/proc/1/comm"]), "systemd");
+    assert_eq!(said(&["systemctl", "is-system-running"]), "running");
+    assert_eq!(said(&["id", "-un", "deploy"]), "deploy");
+    assert!(host.exec(&["apt-get", "install", "-q", "-y", "jq"]).unwrap().is_success());
+    let reached = Command::new("ssh")
+        .arg("-F")
+        .arg(haus_testkit::Places::of_this_account().ssh_config())
+        .args([&host.name, "command -v jq"])
+        .output()
+        .unwrap();
+    assert!(reached.status.success(), "{reached:?}");
+    host.restore().unwrap();
+    assert_eq!(host.exec(&["sh", "-c", "command -v jq"]).unwrap().code, Some(127));
+}
