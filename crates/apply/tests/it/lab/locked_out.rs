@@ -1,6 +1,6 @@
 //! Changes that lock us out come back: over the session that is left, by the host's own timer, and after a restart.
 
-use crate::world::{Wanted, World, folder, options, text, unit};
+use super::world::{Wanted, World, folder, options, text, unit};
 use haus_apply::outcome::{Event, HostOutcome};
 use haus_testkit::{Login, Ready, lab_hosts};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,7 +1,7 @@
 //! The road over ssh to a real host, for each kind of account.
 
+use super::world::{pretender, road};
 use crate::transport_suite::transport_conformance;
-use crate::world::{pretender, road};
 use haus_apply::host::{Host as _, HostError};
 use haus_apply::remote::{RemoteHost, Session};
 use haus_apply::transport::{Purpose, Transport as _};

@@ -1,7 +1,7 @@
 //! Connections and processes that are ended at any point: the host has the old or the new, never half, and the next
 //! apply needs nothing from the one that died.
 
-use crate::world::{Wanted, World, folder, options, text, unit};
+use super::world::{Wanted, World, folder, options, text, unit};
 use haus_apply::outcome::{Event, HostOutcome};
 use haus_apply::patience::Patience;
 use haus_testkit::{Login, Signal, kill, lab_hosts};
@@ -98,7 +98,7 @@ fn round(world: &World<'_>, number: u32, what: End, at: u32, settles: bool) {
     // Nothing from the first one is known here. The plan of a host whose apply is open is made anew after the repair.
     let mut last = None;
     for attempt in 0..4 {
-        let mut options = crate::world::options(&format!("r-{number:04}-b{attempt}"));
+        let mut options = super::world::options(&format!("r-{number:04}-b{attempt}"));
         options.claim.owner = "bert@desk".to_owned();
         last = Some(world.apply(&world.plan(&wanted), &options, &|_| {}));
         if last.as_ref().is_some_and(HostOutcome::is_good) {

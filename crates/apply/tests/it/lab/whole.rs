@@ -1,7 +1,7 @@
 //! From nothing to applied resources on a real host, and back.
 
+use super::world::{BLOB, VALUE, Wanted, World, file, folder, options, text, unit};
 use crate::host_suite::{HostWorld, host_conformance};
-use crate::world::{BLOB, VALUE, Wanted, World, file, folder, options, text, unit};
 use haus_apply::host::Host;
 use haus_apply::outcome::{Event, HostOutcome};
 use haus_apply::sessions::Sessions as _;
