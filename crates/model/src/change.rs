@@ -4,10 +4,10 @@ use crate::finding::Finding;
 use crate::fingerprint::Fingerprint;
 use crate::host::{Connect, Elevation};
 use crate::id::{HostName, HouseName, ServiceName, StageName};
-use crate::inventory::State;
+use crate::inventory::{State, fingerprint_of};
 use crate::resource::{ResourceId, Spec};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The version of the format of a saved plan.
 pub const CHANGE_SET_FORMAT: u32 = 1;
@@ -48,6 +48,20 @@ pub struct HostPlan {
     pub notes: Vec<Finding>,
     /// Ports of services, by `SERVICE/INSTANCE/NAME`, for the manifest.
     pub ports: BTreeMap<String, u16>,
+    /// Hosts of earlier waves whose services those of this host need: when one of them failed, this one is not tried.
+    #[serde(default)]
+    pub needs: BTreeSet<HostName>,
+}
+
+impl HostPlan {
+    /// What `observed` must be computed from: the states of the resources that change, absent when nobody saw them.
+    pub fn fingerprint_in(&self, states: &BTreeMap<ResourceId, State>) -> Fingerprint {
+        let touched = self
+            .changes
+            .iter()
+            .map(|change| (&change.resource, states.get(&change.resource).unwrap_or(&State::Absent)));
+        fingerprint_of(touched)
+    }
 }
 
 /// What happens to a resource.

@@ -226,3 +226,98 @@ pub struct OpenApply {
     /// Whether its process still lives, so that the host is locked.
     pub alive: bool,
 }
+
+/// One fingerprint of what was seen of these resources: planner and apply both compute it, and an apply refuses
+/// when it differs. The order in which they come does not matter.
+///
+/// Left out is what may change between the two without making the plan wrong: which commit a tag is at the
+/// source (the plan names the commit that is built), and how many names a folder has that is not empty. The
+/// text of a file is told by its hash.
+pub fn fingerprint_of<'a>(states: impl IntoIterator<Item = (&'a ResourceId, &'a State)>) -> Fingerprint {
+    let sorted: BTreeMap<&ResourceId, &State> = states.into_iter().collect();
+    let parts: Vec<Vec<u8>> = sorted
+        .into_iter()
+        .flat_map(|(id, state)| [id.as_str().as_bytes().to_vec(), settled(state)])
+        .collect();
+    Fingerprint::of_parts(parts.iter().map(Vec::as_slice))
+}
+
+/// The bytes of a state without what may change by itself.
+fn settled(state: &State) -> Vec<u8> {
+    let written = match state {
+        State::Directory { access, entries } => {
+            serde_json::to_vec(&State::Directory { access: access.clone(), entries: (*entries).min(1) })
+        }
+        State::Releases { commit: _, complete, current } => serde_json::to_vec(&State::Releases {
+            commit: None,
+            complete: complete.clone(),
+            current: current.clone(),
+        }),
+        // The hash says the same, and a plan leaves out texts that nobody may read.
+        State::File { hash, bytes, access, text: Some(_), secret } => serde_json::to_vec(&State::File {
+            hash: *hash,
+            bytes: *bytes,
+            access: access.clone(),
+            text: None,
+            secret: secret.clone(),
+        }),
+        State::Absent
+        | State::Unknown(_)
+        | State::Packages { .. }
+        | State::Holds(_)
+        | State::Group { .. }
+        | State::User { .. }
+        | State::Keys(_)
+        | State::File { .. }
+        | State::Link(_)
+        | State::Other(_)
+        | State::Sysctl { .. }
+        | State::Command { .. }
+        | State::Unit { .. }
+        | State::Health { .. } => serde_json::to_vec(state),
+    };
+    // Every key of a state is text, so that JSON can hold it.
+    written.expect("a state is plain data with text as keys")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::Kind;
+
+    fn print(states: &[(&str, State)]) -> Fingerprint {
+        let list: Vec<(ResourceId, State)> =
+            states.iter().map(|(name, state)| (ResourceId::new(Kind::File, name), state.clone())).collect();
+        fingerprint_of(list.iter().map(|(id, state)| (id, state)))
+    }
+
+    fn folder(entries: u32, mode: u32) -> State {
+        State::Directory { access: Access::root(mode), entries }
+    }
+
+    fn releases(commit: &str, current: &str) -> State {
+        let commit = Some(Ok(commit.to_owned()));
+        State::Releases { commit, complete: vec!["a".to_owned()], current: Some(current.to_owned()) }
+    }
+
+    fn check(one: &[(&str, State)], other: &[(&str, State)], same: bool) {
+        assert_eq!(print(one) == print(other), same, "{one:?} and {other:?}");
+    }
+
+    #[test]
+    fn order_does_not_matter_and_every_resource_does() {
+        let (a, b) = (("a", State::Absent), ("b", State::Link(PathBuf::from("/x"))));
+        check(&[a.clone(), b.clone()], &[b.clone(), a.clone()], true);
+        check(&[a.clone(), b.clone()], &[b], false);
+        check(&[("a", State::Absent)], &[("b", State::Absent)], false);
+    }
+
+    #[test]
+    fn what_moves_by_itself_is_left_out_and_nothing_else() {
+        check(&[("d", folder(3, 0o755))], &[("d", folder(7, 0o755))], true);
+        check(&[("d", folder(0, 0o755))], &[("d", folder(1, 0o755))], false);
+        check(&[("d", folder(3, 0o755))], &[("d", folder(3, 0o700))], false);
+        check(&[("r", releases("1", "a"))], &[("r", releases("2", "a"))], true);
+        check(&[("r", releases("1", "a"))], &[("r", releases("1", "b"))], false);
+    }
+}

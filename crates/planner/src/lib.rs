@@ -29,7 +29,7 @@ pub use desired::{Desired, DesiredHost, Listening};
 pub use drift::{Cause, causes};
 pub use expand::expand;
 pub use expand::hardening::{DIRECTIVES, Directive};
-pub use hash::{observed, seal, verify_hash};
+pub use hash::{seal, verify_hash};
 pub use inputs::{Inputs, Learned, Needed, needed};
 pub use plan::{PlanSettings, is_partial, plan};
 pub use select::Only;

@@ -4,7 +4,7 @@
 use crate::compare::{Around, Difference, Kinds, Verdict, compare, may_be_shown};
 use crate::desired::{Desired, DesiredHost};
 use crate::findings::About;
-use crate::hash::{observed, seal};
+use crate::hash::seal;
 use crate::names::unit_path;
 use crate::order::{Ordered, ordered};
 use crate::preflight;
@@ -14,7 +14,7 @@ use crate::select::{Only, selected};
 use crate::waves::waves;
 use haus_model::change::{ActKind, CHANGE_SET_FORMAT, Change, ChangeSet, HostPlan};
 use haus_model::host_code::HostCode;
-use haus_model::inventory::{Inventory, State};
+use haus_model::inventory::{Inventory, State, fingerprint_of};
 use haus_model::operation::operations;
 use haus_model::resource::{Kind, Resource, ResourceId, Spec};
 use haus_model::{Finding, Fingerprint, HostName, HouseName, Timestamp};
@@ -95,12 +95,13 @@ impl HostView<'_> {
         HostPlan {
             connect: self.host.connect.clone(),
             elevation: self.host.elevation,
-            observed: observed(&[], &BTreeMap::new()),
+            observed: fingerprint_of([]),
             changes: Vec::new(),
             unchanged: 0,
             blocked,
             notes: Vec::new(),
             ports: self.host.ports.clone(),
+            needs: self.host.needs.clone(),
         }
     }
 
@@ -132,7 +133,7 @@ impl HostView<'_> {
             change.number = u32::try_from(at + 1).unwrap_or(u32::MAX);
         }
         HostPlan {
-            observed: observed(&changes, &inventory.states),
+            observed: observed(&changes, inventory),
             changes,
             unchanged: compared.unchanged,
             notes,
@@ -267,6 +268,12 @@ impl HostView<'_> {
             .chain(forgotten)
             .collect()
     }
+}
+
+/// What was seen of everything that is changed, as the executor will see it again.
+fn observed(changes: &[Change], inventory: &Inventory) -> Fingerprint {
+    let seen = |change: &Change| inventory.states.get_key_value(&change.resource);
+    fingerprint_of(changes.iter().filter_map(seen))
 }
 
 /// When something goes.
