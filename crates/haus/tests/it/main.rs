@@ -24,6 +24,7 @@ mod isolation;
 mod line;
 mod open_house;
 mod parent_dies;
+mod placed;
 mod ports;
 mod receivers;
 mod recovers;
