@@ -40,5 +40,6 @@ mod stores;
 mod storms;
 mod trail_blocked;
 mod vault;
+mod vault_offline;
 mod visitors;
 mod zimmer;
