@@ -3,6 +3,7 @@
 mod create;
 mod import;
 mod list;
+mod offline;
 mod resolve;
 mod revoke;
 mod rotate;
