@@ -8,7 +8,7 @@ use crate::act::{Job, Made, carry_out, note};
 use crate::deadman;
 use crate::journal::note::Note;
 use crate::journal::recover::{clear_left_over, end, roll_back, tidy};
-use crate::journal::{DoneLine, Line, Start, Writer, last, manifest, open};
+use crate::journal::{DoneLine, Line, Start, Writer, last_standing, manifest, open};
 use crate::machine::now;
 use crate::observe::Observer;
 use crate::refusal::Result;
@@ -292,20 +292,15 @@ impl Session<'_> {
                 HostCode::ActFailed,
                 what,
                 why,
-                "look at `haus history`; only the last apply can be taken back",
+                "look at `haus history`; only the last one that stands can be taken back",
             )
         };
-        let journal = last(&self.layout).ok_or_else(|| fault("nothing was applied here".to_owned()))?;
+        let nothing = || fault("nothing was applied here that still stands".to_owned());
+        let journal = last_standing(&self.layout).ok_or_else(nothing)?;
         if let Some(apply) = apply.filter(|apply| apply != journal.apply()) {
             return Err(fault(format!("the last one is {}, not {apply}", journal.apply())));
         }
-        if let Some((outcome, _)) = journal.end {
-            match outcome {
-                Outcome::RolledBack | Outcome::Reverted => {
-                    return Err(fault("it was taken back already".to_owned()));
-                }
-                Outcome::Open | Outcome::Committed | Outcome::Stopped | Outcome::Interrupted => {}
-            }
+        if journal.end.is_some() {
             self.expect_as_left(&journal)?;
         }
         roll_back(&mut self.undo(sink), journal, Outcome::RolledBack)
