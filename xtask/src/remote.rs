@@ -1,5 +1,6 @@
-//! `./x remote`: builds `haus-remote` for the architectures of hosts, proves that each program needs nothing but a kernel,
-//! and lets it say hello, foreign ones under qemu. What cannot be built here is said out loud with its reason.
+//! `./x remote`: builds `haus-remote` for the architectures of hosts, proves that each program needs nothing
+//! but a kernel, and lets it say hello, foreign ones under qemu. What cannot be built here is said out loud
+//! with its reason.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -26,7 +27,8 @@ struct Architecture {
     emulators: &'static [&'static str],
 }
 
-/// musl first: smaller, and made for it. The C library of GNU is good as well, since the program never asks it for names.
+/// musl first: smaller, and made for it. The C library of GNU is good as well, since the program never asks
+/// it for names.
 const ARCHITECTURES: [Architecture; 2] = [
     Architecture {
         machine: "x86_64",
@@ -64,7 +66,8 @@ pub(crate) fn folder(root: &Path) -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from).join("remote")
 }
 
-/// Builds what can be built. False when the program for this very machine is not among it, or one is not what it must be.
+/// Builds what can be built. False when the program for this very machine is not among it, or one is not what
+/// it must be.
 pub(crate) fn build(root: &Path) -> Result<bool, TaskError> {
     let mut good = true;
     for architecture in &ARCHITECTURES {

@@ -1,7 +1,7 @@
 //! What an apply has done, on disk before it is done: one file of JSON lines per apply.
 //!
-//! The journal is what makes an apply interruptible anywhere. It knows lines and their order; what they mean for the
-//! machine is known by `recover` and `act`.
+//! The journal is what makes an apply interruptible anywhere. It knows lines and their order; what they mean
+//! for the machine is known by `recover` and `act`.
 
 pub(crate) mod history;
 pub(crate) mod lock;

@@ -1,7 +1,7 @@
 //! The requests that change the host: begin, act, confirm, finish, take back.
 //!
-//! The order is what makes an apply interruptible: the dead-man is armed, then the note is on disk, then the act is made,
-//! looked at, and noted as done. An act that fails is taken back before anybody hears of it.
+//! The order is what makes an apply interruptible: the dead-man is armed, then the note is on disk, then the
+//! act is made, looked at, and noted as done. An act that fails is taken back before anybody hears of it.
 
 use super::Session;
 use crate::act::{Job, Made, carry_out, note};
@@ -158,7 +158,8 @@ impl Session<'_> {
         self.writer.as_ref().map(|writer| writer.journal.apply().to_owned()).unwrap_or_default()
     }
 
-    /// Something may have changed since the beginning, by somebody else or by an earlier change with wide effects.
+    /// Something may have changed since the beginning, by somebody else or by an earlier change with wide
+    /// effects.
     fn expect_unmoved(&self, change: &Change, before: &State) -> Result<()> {
         let wide = self.writer.as_ref().is_some_and(|writer| {
             let changes = &writer.journal.head.begin.changes;
@@ -199,7 +200,8 @@ impl Session<'_> {
         let mut manifest = manifest.clone();
         manifest::set(&mut manifest, &change.resource, entry.cloned());
         let after = self.state(&change.spec, &manifest);
-        // What a unit does after its start is proven by health; here only the files of systemd could be new again.
+        // What a unit does after its start is proven by health; here only the files of systemd could be new
+        // again.
         let settled = matches!(change.spec, Spec::Unit(_)) || is_there(change.act, &change.spec, &after);
         if settled || change.act == ActKind::Forget {
             return Ok(after);
@@ -392,7 +394,8 @@ fn is_ours_alone(kind: Kind) -> bool {
     }
 }
 
-/// Whether a resource is what the plan was made for. What runs, runs by itself: units are compared by what has to be done.
+/// Whether a resource is what the plan was made for. What runs, runs by itself: units are compared by what
+/// has to be done.
 fn same(change: &Change, is: &State) -> bool {
     match (&change.before, is) {
         (State::Unit { .. } | State::Absent, State::Unit { .. } | State::Absent)

@@ -1,4 +1,5 @@
-//! Changes that could lock us out: they come back by themselves unless somebody confirms them over a new connection.
+//! Changes that could lock us out: they come back by themselves unless somebody confirms them over a new
+//! connection.
 
 use super::machine::{Machine, guarded};
 use crate::talk::Talk;

@@ -16,8 +16,8 @@ pub(crate) struct Machine {
     pub(crate) host: ClaimedHost,
 }
 
-/// The program as it is put on hosts when `./x remote` has built it; otherwise, and for tests that kill it, as it was built
-/// for tests: hosts of the lab have the C library of this machine's release or a later one.
+/// The program as it is put on hosts when `./x remote` has built it; otherwise, and for tests that kill it,
+/// as it was built for tests: hosts of the lab have the C library of this machine's release or a later one.
 fn program(debug: bool) -> PathBuf {
     let shipped =
         std::env::var_os("HAUS_REMOTE_DIR").map(|folder| PathBuf::from(folder).join("haus-remote-x86_64"));
