@@ -39,7 +39,8 @@ pub(crate) struct Undo<'a> {
 }
 
 impl Undo<'_> {
-    /// Takes back everything that a journal has begun, the last first. What cannot be taken back stays and is told.
+    /// Takes back everything that a journal has begun, the last first. What cannot be taken back stays and is
+    /// told.
     pub(crate) fn all(&mut self, writer: &mut Writer) -> Result<Vec<Left>> {
         let numbers: Vec<u32> = writer.journal.started.keys().rev().copied().collect();
         for number in numbers {
@@ -60,7 +61,8 @@ impl Undo<'_> {
         Ok(left)
     }
 
-    /// Takes back one change that failed or was under way, units of it at once. The text says what could not be.
+    /// Takes back one change that failed or was under way, units of it at once. The text says what could not
+    /// be.
     pub(crate) fn single(&mut self, note: &Note) -> Option<String> {
         let outcome = self.one(note, &Known { done: None });
         let mut why = text_of(&outcome);
