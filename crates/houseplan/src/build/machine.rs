@@ -176,13 +176,15 @@ fn access(written: AccessDraft<'_>, usual: u32) -> Access {
 }
 
 /// The content as whoever applies needs it: templates have become texts, because only here their variables
-/// have a meaning.
+/// have a meaning. What is left to fill in are ports that are chosen when the hosts are known; a plain `${`
+/// is written `$${` still.
 fn source(scope: Scope<'_, '_>, written: ContentDraft<'_>) -> Option<FileSource> {
     Some(match written {
-        ContentDraft::Text(text) => FileSource::Text(scope.filled(text.text)?),
+        ContentDraft::Text(text) => FileSource::Text(scope.template(text.text)?.to_string()),
         ContentDraft::From(file) => FileSource::From(scope.draft.path(file)?),
         ContentDraft::Template(file) => {
-            FileSource::Text(scope.filled(scope.draft.texts.get(&scope.draft.path(file)?)?.text)?)
+            let text = scope.draft.texts.get(&scope.draft.path(file)?)?.text;
+            FileSource::Text(scope.template(text)?.to_string())
         }
         ContentDraft::Credential(name) => FileSource::Credential(name.text.parse().ok()?),
     })
@@ -207,6 +209,11 @@ fn file(scope: Scope<'_, '_>, written: &FileDraft<'_>) -> Option<ManagedFile> {
 
 /// A command with its variables filled in; splitting came before, so a value with spaces stays one word.
 pub(super) fn words(scope: Scope<'_, '_>, command: &Command<'_>) -> Option<Vec<String>> {
+    let home = match scope.home {
+        Home::Machine(machine) => Home::MachineCommand(machine),
+        other @ (Home::MachineCommand(_) | Home::Service(_) | Home::Build(_) | Home::Route) => other,
+    };
+    let scope = Scope { home, ..scope };
     command.words.iter().map(|word| scope.filled(&word.text)).collect()
 }
 
