@@ -127,8 +127,11 @@ fn addresses(collector: &mut Collector<'_>, place: &Place<'_>) -> ResourceId {
         let hosts = service.deployment.iter().flat_map(|deployment| &deployment.on);
         for host in hosts.filter_map(|name| view.house.hosts.get(name)) {
             let is_here = host.name == view.host.name;
-            let address =
-                if is_here { super::variables::near(&service.address) } else { host.address.clone() };
+            let address = if is_here {
+                super::variables::near(&service.address)
+            } else {
+                super::variables::far(&service.address, host)
+            };
             for instance in 1..=service.instances.max(1) {
                 let port = |name| view.ports.get(&host.name)?.get(service, instance, Some(name));
                 let ports = service.ports.keys().filter_map(|name| Some((name.to_string(), port(name)?)));
