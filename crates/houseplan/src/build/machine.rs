@@ -1,8 +1,8 @@
 //! Hosts and networks with their defaults: layers merged, texts filled in, files read.
 
 use crate::draft::{
-    AccessDraft, Command, ContentDraft, Draft, FileDraft, Machine, MergedAccount, MergedFirewall, RuleDraft,
-    Stage,
+    AccessDraft, Command, ContentDraft, Draft, FileDraft, JournalDraft, Machine, MergedAccount,
+    MergedFirewall, RuleDraft, Stage,
 };
 use crate::shape::{parse_reaction, parse_reboot};
 use crate::tree::Text;
@@ -109,13 +109,7 @@ fn settings(scope: Scope<'_, '_>, machine: &Machine<'_, '_>) -> Option<HostSetti
             root: written.root.map(|(root, _)| root),
             allow_users: unique(written.allow_users.iter().map(|user| user.text.to_owned())),
         }),
-        journal: layers()
-            .filter_map(|layer| layer.journal)
-            .reduce(|wide, near| crate::draft::JournalDraft {
-                bytes_max: near.bytes_max.or(wide.bytes_max),
-                keep: near.keep.or(wide.keep),
-            })
-            .map(|written| JournalLimits { bytes_max: written.bytes_max, days_max: written.keep.map(days) }),
+        journal: journal(machine),
         upgrades: upgrades(machine)?,
         time: time(machine),
         nginx: machine
@@ -282,6 +276,15 @@ fn rule(scope: Scope<'_, '_>, written: &RuleDraft<'_>) -> Option<FirewallRule> {
         from: unique(from.into_iter()),
         why: written.why.map_or_else(|| format!("{}/{protocol}", written.port), |why| why.text.to_owned()),
     })
+}
+
+fn journal(machine: &Machine<'_, '_>) -> Option<JournalLimits> {
+    let layers = machine.layers.iter().filter_map(|layer| layer.journal);
+    let written = layers.reduce(|wide, near| JournalDraft {
+        bytes_max: near.bytes_max.or(wide.bytes_max),
+        keep: near.keep.or(wide.keep),
+    })?;
+    Some(JournalLimits { bytes_max: written.bytes_max, days_max: written.keep.map(days) })
 }
 
 fn upgrades(machine: &Machine<'_, '_>) -> Option<Option<Upgrades>> {
