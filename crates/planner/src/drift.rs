@@ -2,9 +2,9 @@
 
 use haus_model::change::{ActKind, Change, ChangeSet};
 use haus_model::inventory::{Inventory, Manifest};
-use haus_model::resource::Spec;
-use haus_model::{Finding, HostName};
-use std::collections::BTreeMap;
+use haus_model::resource::{Spec, UnitSpec};
+use haus_model::{Finding, Fingerprint, HostName, ServiceName};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Why a change is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,35 +28,72 @@ pub fn causes(
             Some(Ok(inventory)) => &inventory.manifest,
             Some(Err(_)) | None => &nothing,
         };
-        let causes = plan.changes.iter().map(|change| (change.number, cause(change, manifest)));
-        (name.clone(), causes.collect())
+        let mut wished = BTreeSet::new();
+        let mut causes = BTreeMap::new();
+        for change in &plan.changes {
+            let cause = cause(change, manifest, &wished);
+            if cause == Cause::Wish {
+                wished.insert(change.service.clone());
+            }
+            causes.insert(change.number, cause);
+        }
+        (name.clone(), causes)
     });
     hosts.collect()
 }
 
-fn cause(change: &Change, manifest: &Manifest) -> Cause {
+/// `wished` holds the services for which this plan has brought something new already; none is the host itself.
+fn cause(change: &Change, manifest: &Manifest, wished: &BTreeSet<Option<ServiceName>>) -> Cause {
     let Some(entry) = manifest.entries.get(&change.resource) else { return Cause::Wish };
-    match change.act {
-        ActKind::Remove | ActKind::Forget => Cause::Wish,
-        ActKind::Create | ActKind::Update if entry.spec != change.spec => Cause::Wish,
-        ActKind::Create | ActKind::Update => match &change.spec {
-            Spec::Unit(unit) if entry.inputs != Some(unit.inputs) => Cause::Owed,
-            Spec::Command(command) if entry.inputs != Some(command.inputs) => Cause::Owed,
-            Spec::Health(health) if entry.inputs != Some(health.inputs) => Cause::Owed,
-            Spec::Unit(_)
-            | Spec::Command(_)
-            | Spec::Health(_)
-            | Spec::Packages(_)
-            | Spec::Holds(_)
-            | Spec::Group(_)
-            | Spec::User(_)
-            | Spec::Keys(_)
-            | Spec::Directory(_)
-            | Spec::File(_)
-            | Spec::Link(_)
-            | Spec::Release(_)
-            | Spec::Switch(_)
-            | Spec::Sysctl(_) => Cause::Drift,
-        },
+    let is_end = matches!(change.act, ActKind::Remove | ActKind::Forget);
+    if is_end || without_inputs(&entry.spec) != without_inputs(&change.spec) {
+        return Cause::Wish;
     }
+    match inputs_of(&change.spec) {
+        // Who reads what is new in this plan follows it; otherwise it was new in an earlier one.
+        Some(inputs) if entry.inputs != Some(inputs) && wished.contains(&change.service) => Cause::Wish,
+        Some(inputs) if entry.inputs != Some(inputs) => Cause::Owed,
+        Some(_) | None => Cause::Drift,
+    }
+}
+
+fn inputs_of(spec: &Spec) -> Option<Fingerprint> {
+    match spec {
+        Spec::Unit(unit) => Some(unit.inputs),
+        Spec::Command(command) => Some(command.inputs),
+        Spec::Health(health) => Some(health.inputs),
+        Spec::Packages(_)
+        | Spec::Holds(_)
+        | Spec::Group(_)
+        | Spec::User(_)
+        | Spec::Keys(_)
+        | Spec::Directory(_)
+        | Spec::File(_)
+        | Spec::Link(_)
+        | Spec::Release(_)
+        | Spec::Switch(_)
+        | Spec::Sysctl(_) => None,
+    }
+}
+
+/// A specification as if nothing was read.
+fn without_inputs(spec: &Spec) -> Spec {
+    let mut spec = spec.clone();
+    match &mut spec {
+        Spec::Unit(unit) => unit.inputs = UnitSpec::no_inputs(),
+        Spec::Command(command) => command.inputs = UnitSpec::no_inputs(),
+        Spec::Health(health) => health.inputs = UnitSpec::no_inputs(),
+        Spec::Packages(_)
+        | Spec::Holds(_)
+        | Spec::Group(_)
+        | Spec::User(_)
+        | Spec::Keys(_)
+        | Spec::Directory(_)
+        | Spec::File(_)
+        | Spec::Link(_)
+        | Spec::Release(_)
+        | Spec::Switch(_)
+        | Spec::Sysctl(_) => {}
+    }
+    spec
 }

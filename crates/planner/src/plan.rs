@@ -1,13 +1,14 @@
 //! Compares what is desired with what was observed, host by host, and puts the result in order.
 //! One host's trouble never touches another's plan.
 
-use crate::compare::{Around, Difference, Verdict, compare, may_be_shown};
+use crate::compare::{Around, Difference, Kinds, Verdict, compare, may_be_shown};
 use crate::desired::{Desired, DesiredHost};
 use crate::findings::About;
 use crate::hash::seal;
+use crate::names::unit_path;
 use crate::order::{Ordered, ordered};
 use crate::preflight;
-use crate::removal::{Removal, Removals, path_of, removals};
+use crate::removal::{Removal, Removals, is_guarded, path_of, removals};
 use crate::resolve::resolve;
 use crate::select::{Only, selected};
 use crate::waves::waves;
@@ -69,7 +70,8 @@ pub fn plan(
 /// Whether something shows only once this plan was applied, so that another plan is needed behind it.
 pub fn is_partial(changes: &ChangeSet) -> bool {
     let later = HostCode::NotObservedYet.code();
-    changes.hosts.values().any(|host| host.notes.iter().any(|note| note.code == later))
+    let hosts = changes.hosts.values().filter(|host| host.blocked.is_empty());
+    hosts.flat_map(|host| &host.notes).any(|note| note.code == later)
 }
 
 struct HostView<'a> {
@@ -178,21 +180,26 @@ impl HostView<'_> {
             let missing = State::Unknown("nobody looked at it".to_owned());
             let state = state.unwrap_or(&missing);
             let needs = &ordered.needs[at];
-            let kind = |need: &usize| ordered.resources[*need].spec.kind();
-            let before = needs.iter().filter(|need| changed[**need]).map(kind).collect();
+            let mut before = Kinds::default();
+            for need in needs.iter().filter(|need| changed[**need]) {
+                before.insert(ordered.resources[*need].spec.kind());
+            }
             let ours = inventory.manifest.entries.get(&resource.id);
-            let around = Around { ours, changed: &before, freed: &freed, git_comes };
-            match compare(&resolved[at], state, &around) {
+            let made_unit = is_made_unit(resource, inventory);
+            let content = resolved[at].seen;
+            let around = Around { ours, content, changed: before, freed: &freed, made_unit, git_comes };
+            match compare(&resolved[at].spec, state, &around) {
                 Verdict::AsWished => compared.unchanged += 1,
                 Verdict::Differs(difference) => {
                     changed[at] = true;
-                    compared.changes.push(change(resource, &resolved[at], state, &around, difference));
+                    compared.changes.push(change(resource, &resolved[at].spec, state, &around, difference));
                 }
-                Verdict::Blocked(obstacle) => compared.blocked.push(self.about.finding(
-                    obstacle.code,
-                    format!("{}: {}", resource.why, obstacle.message),
-                    obstacle.remedy,
-                )),
+                Verdict::Blocked(obstacle) => {
+                    // What follows from it would only say the same again.
+                    later[at] = true;
+                    let message = format!("{}: {}", resource.why, obstacle.message);
+                    compared.blocked.push(self.about.finding(obstacle.code, message, obstacle.remedy));
+                }
                 Verdict::Later(why) => {
                     later[at] = true;
                     let message = format!("{}: {why}", resource.why);
@@ -218,7 +225,7 @@ impl HostView<'_> {
             .map(Path::to_owned)
             .collect();
         let when = |removal: &Removal<'_>| match removal.spec.kind() {
-            _ if removal.act != ActKind::Remove => When::Last,
+            _ if removal.act != ActKind::Remove => When::Forgotten,
             Kind::Directory | Kind::File | Kind::Link
                 if path_of(removal.spec)
                     .is_some_and(|path| path.ancestors().any(|place| replaced.contains(place))) =>
@@ -238,17 +245,28 @@ impl HostView<'_> {
             | Kind::Command
             | Kind::Health => When::Last,
         };
-        let (mut first, mut before_units, mut last) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut first, mut before_units, mut last, mut forgotten) = (vec![], vec![], vec![], vec![]);
         for one in removals {
             match when(&one) {
                 When::First => first.push(removal(one)),
                 When::BeforeUnits => before_units.push(removal(one)),
                 When::Last => last.push(removal(one)),
+                When::Forgotten => forgotten.push(removal(one)),
             }
         }
         let is_unit = |change: &Change| change.spec.kind() == Kind::Unit;
         let behind = changes.split_off(changes.iter().position(is_unit).unwrap_or(changes.len()));
-        first.into_iter().chain(changes).chain(before_units).chain(behind).chain(last).collect()
+        // An account stays for the sake of its data, a folder for what is in it: after a cut in between, the next plan must
+        // still find in the manifest why. So it is forgotten before its reason is.
+        let forgotten = forgotten.into_iter().rev();
+        first
+            .into_iter()
+            .chain(changes)
+            .chain(before_units)
+            .chain(behind)
+            .chain(last)
+            .chain(forgotten)
+            .collect()
     }
 }
 
@@ -263,6 +281,15 @@ enum When {
     First,
     BeforeUnits,
     Last,
+    Forgotten,
+}
+
+/// Whether the file of a unit is ours alone: made by us, or about to be.
+fn is_made_unit(resource: &Resource, inventory: &Inventory) -> bool {
+    let Spec::Unit(unit) = &resource.spec else { return false };
+    let file = ResourceId::new(Kind::File, unit_path(&unit.name).display());
+    let is_made = inventory.manifest.entries.get(&file).is_some_and(|entry| entry.made);
+    resource.needs.contains(&file) && (is_made || inventory.states.get(&file) == Some(&State::Absent))
 }
 
 /// Whether this plan installs git, without which nobody can say what a reference is.
@@ -327,6 +354,6 @@ fn removal(removal: Removal<'_>) -> Change {
         diff,
         outcome,
         undo,
-        guarded: false,
+        guarded: is_guarded(spec),
     }
 }

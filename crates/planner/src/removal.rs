@@ -42,7 +42,8 @@ pub(crate) fn removals<'a>(
     let mut entries: Vec<(&ResourceId, &ManifestEntry)> =
         inventory.manifest.entries.iter().filter(|(id, _)| !is_wanted(id)).collect();
     entries.sort_by(|(a, left), (b, right)| (right.spec.kind(), *b).cmp(&(left.spec.kind(), *a)));
-    let mut keeper = Keeper { house, gone_from: BTreeMap::new(), kept: BTreeSet::new() };
+    let mut keeper =
+        Keeper { house, gone_from: BTreeMap::new(), kept: BTreeSet::new(), kept_paths: BTreeSet::new() };
     let mut notes = Vec::new();
     // Accounts come last in this order, so that it is known by then which homes stay.
     let list = entries
@@ -50,8 +51,8 @@ pub(crate) fn removals<'a>(
         .map(|(id, entry)| {
             let state = inventory.states.get(id).unwrap_or(ABSENT);
             let removal = keeper.judge(id, entry, state);
-            if let Some(note) = removal.1 {
-                notes.push(about.finding(HostCode::Kept, note, "remove it by hand when nobody needs it"));
+            if let Some((message, remedy)) = removal.1 {
+                notes.push(about.finding(HostCode::Kept, message, remedy));
             }
             removal.0
         })
@@ -66,7 +67,11 @@ struct Keeper<'a> {
     gone_from: BTreeMap<PathBuf, u32>,
     /// Folders and accounts that stay.
     kept: BTreeSet<String>,
+    kept_paths: BTreeSet<PathBuf>,
 }
+
+/// What is worth knowing about something that stays, and what to do.
+type Note = (String, &'static str);
 
 impl Keeper<'_> {
     fn judge<'b>(
@@ -74,7 +79,7 @@ impl Keeper<'_> {
         id: &'b ResourceId,
         entry: &'b ManifestEntry,
         state: &'b State,
-    ) -> (Removal<'b>, Option<String>) {
+    ) -> (Removal<'b>, Option<Note>) {
         let forget = |reason: String| Removal {
             id,
             spec: &entry.spec,
@@ -87,10 +92,10 @@ impl Keeper<'_> {
         };
         if !entry.made {
             let note = still_reads(&entry.spec, state).then(|| {
-                format!(
-                    "{id} was there before us and stays; what it has read of ours holds until its next start"
-                )
+                let message = format!("{id} stays, and what it has read of ours holds until its next start");
+                (message, "restart it when it shall forget that")
             });
+            self.keep(id, &entry.spec);
             return (forget("the plan does not want it any more; it was there before us".to_owned()), note);
         }
         if *state == State::Absent || matches!(entry.spec, Spec::Command(_) | Spec::Health(_)) {
@@ -100,17 +105,37 @@ impl Keeper<'_> {
             );
         }
         if let Some(why) = self.stays(entry, state) {
-            self.kept.insert(id.as_str().to_owned());
+            // What only follows from something else that stays needs no words of its own.
+            let path = path_of(&entry.spec);
+            let follows = entry.spec.kind() == Kind::Group || path.is_some_and(|path| self.holds_kept(path));
+            self.keep(id, &entry.spec);
             let removal = forget(format!("the plan does not want it any more; it stays, since {why}"));
-            return (removal, Some(format!("{id} stays, since {why}")));
+            let note = (format!("{id} stays, since {why}"), "remove it by hand when nobody needs it");
+            return (removal, (!follows).then_some(note));
         }
-        if let Some(parent) = path_of(&entry.spec).and_then(Path::parent) {
+        let parent = match &entry.spec {
+            // `releases` and `current` themselves.
+            Spec::Release(release) => Some(release.root.as_path()),
+            Spec::Switch(switch) => Some(switch.root.as_path()),
+            other => path_of(other).and_then(Path::parent),
+        };
+        if let Some(parent) = parent {
             *self.gone_from.entry(parent.to_owned()).or_default() += 1;
         }
         let (outcome, undo) = prospects(&entry.spec);
         let reason = "the plan does not want it any more, and we made it".to_owned();
         let diff = difference(&entry.spec, state);
         (Removal { id, spec: &entry.spec, state, act: ActKind::Remove, reason, diff, outcome, undo }, None)
+    }
+
+    fn keep(&mut self, id: &ResourceId, spec: &Spec) {
+        self.kept.insert(id.as_str().to_owned());
+        self.kept_paths.extend(path_of(spec).map(Path::to_owned));
+    }
+
+    fn holds_kept(&self, path: &Path) -> bool {
+        // Paths sort by their parts, so what is below a folder follows it.
+        self.kept_paths.range(path.to_owned()..).next().is_some_and(|next| next.starts_with(path))
     }
 
     /// Why something stays although we made it.
@@ -123,6 +148,9 @@ impl Keeper<'_> {
                 };
                 if is_data(self.house, &spec.path) {
                     return Some("it may hold data".to_owned());
+                }
+                if self.holds_kept(&spec.path) {
+                    return Some("what stays is in it".to_owned());
                 }
                 let going = self.gone_from.get(&spec.path).copied().unwrap_or(0);
                 (*entries > going).then(|| "it holds what is not ours".to_owned())
@@ -168,6 +196,26 @@ fn is_data(house: &HouseName, path: &Path) -> bool {
     let Ok(below) = path.strip_prefix(crate::names::house_root(house)) else { return false };
     let Some(word) = below.components().nth(1) else { return false };
     word.as_os_str().as_encoded_bytes().starts_with(b"data")
+}
+
+/// Whether its end can lock us out: rules and settings of the door, keys, the network.
+pub(crate) fn is_guarded(spec: &Spec) -> bool {
+    match spec {
+        Spec::Keys(_) => true,
+        Spec::File(file) => file.path.starts_with("/etc/ssh") || file.path.ends_with("firewall.nft"),
+        Spec::Sysctl(sysctl) => sysctl.key.starts_with("net."),
+        Spec::Unit(unit) => unit.name == crate::expand::FIREWALL_UNIT,
+        Spec::Packages(_)
+        | Spec::Holds(_)
+        | Spec::Group(_)
+        | Spec::User(_)
+        | Spec::Directory(_)
+        | Spec::Link(_)
+        | Spec::Release(_)
+        | Spec::Switch(_)
+        | Spec::Command(_)
+        | Spec::Health(_) => false,
+    }
 }
 
 /// The place that a resource takes in its folder.

@@ -4,6 +4,7 @@ mod executor;
 mod fake;
 mod host_suite;
 mod hosts;
+mod lab;
 mod opening;
 mod private;
 mod roads;

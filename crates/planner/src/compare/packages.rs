@@ -46,18 +46,18 @@ pub(super) fn holds(spec: &HoldsSpec, state: &State, around: &Around<'_>) -> Ver
         return Verdict::Blocked(other_kind(&Spec::Holds(spec.clone()), state));
     };
     let open = packages_to_hold(spec, state);
-    let packages_change = around.changed.contains(&Kind::Packages);
+    let packages_change = around.changed.contains(Kind::Packages);
     if open.is_empty() && !packages_change {
         return Verdict::AsWished;
     }
     let diff = open.iter().flat_map(|name| becomes(format!("{name} may change"), format!("{name} is held")));
     let diff = diff.collect();
-    if open.is_empty() {
-        let reason = "packages are installed before, and some may fit";
-        return Difference::update(reason, diff).unknown("what apt installs shows then").into();
-    }
     let names: Vec<&str> = open.iter().map(String::as_str).collect();
-    let reason = format!("not held: {}", names.join(", "));
+    let reason = if open.is_empty() {
+        "packages are installed before, and some may fit".to_owned()
+    } else {
+        format!("not held: {}", names.join(", "))
+    };
     let held_before = found.values().any(|held| *held);
     let difference =
         if held_before { Difference::update(reason, diff) } else { Difference::create(reason, diff) };

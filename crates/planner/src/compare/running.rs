@@ -84,12 +84,12 @@ pub(super) fn unit(spec: &UnitSpec, state: &State, around: &Around<'_>) -> Verdi
     // What is not wanted to run and is not there is as it should be.
     let wants_nothing = spec.enabled != Some(true) && spec.running != Some(true);
     if *state == State::Absent && wants_nothing {
-        if spec.inputs == UnitSpec::no_inputs() || !around.changed.contains(&Kind::Packages) {
+        if spec.inputs == UnitSpec::no_inputs() || !around.changed.contains(Kind::Packages) {
             return Verdict::AsWished;
         }
         // Otherwise the unit that a package brings would still owe its reaction after this plan.
         let diff = vec![new("what it reads is noted")];
-        return Difference::create("a package may bring it", diff).unknown("apt decides what comes").into();
+        return Difference::update("a package may bring it", diff).unknown("apt decides what comes").into();
     }
     let mut reasons = Vec::new();
     let mut diff = Vec::new();
@@ -129,7 +129,9 @@ pub(super) fn unit(spec: &UnitSpec, state: &State, around: &Around<'_>) -> Verdi
     if reasons.is_empty() {
         return Verdict::AsWished;
     }
-    if *state == State::Absent {
+    // A unit that a package or somebody else brings was not made by us, also when it comes within this plan; and one whose
+    // file we have just written is known to systemd before it was ever started.
+    if around.made_unit && around.ours.is_none() {
         return Difference::create(reasons.join(", "), diff).into();
     }
     Difference::update(reasons.join(", "), diff).into()
@@ -144,7 +146,7 @@ pub(super) fn health(spec: &HealthSpec, state: &State, around: &Around<'_>) -> V
     if !matches!(state, State::Health { .. } | State::Absent) {
         return Verdict::Blocked(other_kind(&Spec::Health(spec.clone()), state));
     }
-    let unit_changes = around.changed.contains(&Kind::Unit);
+    let unit_changes = around.changed.contains(Kind::Unit);
     let reason = match proven {
         Some(proven) if proven == spec.inputs && !unit_changes => return Verdict::AsWished,
         Some(_) if unit_changes => "its unit is changed before",

@@ -1,10 +1,12 @@
 //! Commands of a host's own. They run in the order of their names, and before services of the house unless they ask to run
 //! after one of them. What a command does is known to nobody here.
 
-use super::collect::{Collector, Wish, nothing_read, unit_id};
+use super::collect::{Collector, Wish, unit_id};
 use crate::names;
-use haus_model::resource::{CommandSpec, Kind, ResourceId, Spec};
-use std::collections::BTreeSet;
+use haus_model::Fingerprint;
+use haus_model::host::Step;
+use haus_model::resource::{CommandSpec, Kind, ResourceId, SecretVersion, Spec};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// The steps that services of this host must wait for.
@@ -17,14 +19,15 @@ pub(crate) fn expand(collector: &mut Collector<'_>) -> BTreeSet<ResourceId> {
     for (name, step) in &view.host.settings.steps {
         let why = view.word(&format!("steps.{name}"));
         let after: Vec<String> = step.after.iter().map(|unit| names::unit_name(unit)).collect();
+        let credentials = collector.secrets(&step.credentials, &why);
         let spec = CommandSpec {
             name: name.clone(),
             run: step.run.clone(),
             unless: step.unless.clone(),
             user: step.user.clone().unwrap_or_else(|| "root".to_owned()),
             folder: step.folder.clone().unwrap_or_else(|| PathBuf::from("/")),
-            credentials: collector.secrets(&step.credentials, &why),
-            inputs: nothing_read(),
+            credentials: credentials.clone(),
+            inputs: inputs(step, &credentials),
         };
         let needs = after.iter().map(|unit| unit_id(unit)).chain(last.take());
         let mut wish = Wish::new(Spec::Command(spec), &why).needs(needs);
@@ -38,4 +41,10 @@ pub(crate) fn expand(collector: &mut Collector<'_>) -> BTreeSet<ResourceId> {
         last = Some(id);
     }
     before_services
+}
+
+/// What a step without `unless` is done once for: its own words, and the versions of what it is given.
+fn inputs(step: &Step, credentials: &BTreeMap<String, SecretVersion>) -> Fingerprint {
+    let words = serde_json::to_vec(&(&step.run, &step.user, &step.folder, credentials));
+    Fingerprint::of(&words.expect("a step is plain JSON"))
 }

@@ -100,7 +100,7 @@ impl Player {
                 self.inputs.program.insert(architecture, Blob::of(tail.as_bytes()));
             }
             "credential" => {
-                drop(self.inputs.credentials.insert(name.parse().unwrap(), tail.parse().unwrap()))
+                self.inputs.credentials.insert(name.parse().unwrap(), tail.parse().unwrap());
             }
             _ => return false,
         }

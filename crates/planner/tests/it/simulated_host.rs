@@ -207,6 +207,13 @@ impl SimulatedHost {
                 inputs,
                 needs_reload: unit.loaded.is_some() && unit.loaded != file,
             },
+            // systemd knows a unit as soon as its file is there.
+            None if file.is_some() => State::Unit {
+                enabled: "disabled".to_owned(),
+                active: "inactive".to_owned(),
+                inputs,
+                needs_reload: false,
+            },
             None => State::Absent,
         }
     }

@@ -1,15 +1,17 @@
 //! The road over ssh to a real host, for each kind of account.
 
+use super::world::{pretender, road};
 use crate::transport_suite::transport_conformance;
-use crate::world::{pretender, road};
 use haus_apply::host::{Host as _, HostError};
+use haus_apply::incus::{Incus, Instance};
 use haus_apply::remote::{RemoteHost, Session};
-use haus_apply::transport::{Purpose, Transport as _};
+use haus_apply::transport::{Purpose, RoadSettings, Transport as _};
 use haus_model::host::Elevation;
 use haus_model::host_code::HostCode;
-use haus_testkit::{LabHost, Login, lab_hosts};
+use haus_testkit::{LabHost, Login, lab_hosts, lab_incus_host};
 use std::fs;
 use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 fn code(answer: Result<RemoteHost, HostError>) -> (HostCode, String) {
@@ -125,4 +127,28 @@ fn any_login_shell_will_do() {
     }
     shell(host, "chsh -s /usr/sbin/nologin deploy");
     assert_eq!(code(RemoteHost::open(&road(host, Login::Deploy), &session)).0, HostCode::LoginRefused);
+}
+
+#[test]
+fn incus_exec_is_a_road() {
+    let Some(host) = lab_incus_host("incus_exec_is_a_road") else { return };
+    // The lab has an Incus of its own, found by its environment, which a plan cannot say.
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = folder.path().join("incus");
+    let script = format!("#!/bin/sh\nINCUS_DIR={} exec incus \"$@\"\n", host.incus_dir().display());
+    fs::write(&program, script).expect("writes");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("may be run");
+    let settings = RoadSettings { incus: program, ..RoadSettings::default() };
+    let instance = |name: &str| Instance { name: name.to_owned(), project: None };
+    let road = Incus::new(instance(&host.name), settings.clone());
+    transport_conformance(&road, std::path::Path::new("/var/tmp"), &|path| {
+        host.exec(&["test", "-e", &path.display().to_string()]).expect("runs").is_success()
+    });
+    let session = RemoteHost::open(&road, &pretender()).expect("opens");
+    assert_eq!(session.welcome().program, "script");
+    session.close();
+
+    let nobody = Incus::new(instance("nobody"), settings);
+    let (found, text) = code(RemoteHost::open(&nobody, &pretender()));
+    assert!(found == HostCode::Unreachable && text.contains("not found"), "{found:?} {text}");
 }

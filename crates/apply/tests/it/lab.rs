@@ -1,7 +1,7 @@
 //! The apply against real hosts of the lab: booted Debian with systemd and sshd, reached as any machine is.
 
-#[path = "../it/transport_suite.rs"]
-mod transport_suite;
-
+mod broken;
+mod locked_out;
 mod roads;
+mod whole;
 mod world;
