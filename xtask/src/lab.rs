@@ -1,6 +1,8 @@
 //! `./x lab`: the words of the command, its lines on the terminal and its exit codes. What a lab is and does
 //! lives in `haus-lab`.
 
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
@@ -93,12 +95,14 @@ fn up(lab: &Lab, wanted: &Wanted) -> Result<(), LabError> {
     };
     let hosts = lab.up(LabPlan::of(wanted.hosts), &say)?;
     let incus = if wanted.incus { Some(lab.incus_up(&say)?) } else { None };
+    let mut lines = String::new();
     for host in &hosts {
-        println!("{:12} {}", host.name, host.address);
+        let _ = writeln!(lines, "{:12} {}", host.name, host.address);
     }
     if let Some(host) = incus {
-        println!("{:12} {}", host.name, host.address);
+        let _ = writeln!(lines, "{:12} {}", host.name, host.address);
     }
+    tell(&lines);
     eprintln!("ssh -F {} {}", lab.places().ssh_config().display(), hosts[0].name);
     Ok(())
 }
@@ -109,16 +113,23 @@ fn status(lab: &Lab) -> Result<(), LabError> {
         eprintln!("the lab is down; ./x lab up N");
         return Ok(());
     }
-    println!("{:12} {:15} {:32} snapshots", "host", "address", "state");
+    let mut lines = format!("{:12} {:15} {:32} snapshots\n", "host", "address", "state");
     for host in &hosts {
         let mut snapshots = vec![CLEAN.to_owned()];
         snapshots.extend(host.snapshots()?);
-        println!("{:12} {:15} {:32} {}", host.name, host.address, state(host)?, snapshots.join(" "));
+        let (LabHost { name, address, .. }, state) = (host, state(host)?);
+        let _ = writeln!(lines, "{name:12} {address:15} {state:32} {}", snapshots.join(" "));
     }
     if let Some(host) = lab.incus_host()? {
-        println!("{:12} {:15} run by Incus: ./x lab incus list", host.name, host.address);
+        let _ = writeln!(lines, "{:12} {:15} run by Incus: ./x lab incus list", host.name, host.address);
     }
+    tell(&lines);
     Ok(())
+}
+
+/// Somebody who reads only the first lines has closed the other end; that is no fault of the lab.
+fn tell(lines: &str) {
+    let _ = std::io::stdout().write_all(lines.as_bytes());
 }
 
 fn state(host: &LabHost) -> Result<String, LabError> {

@@ -1,7 +1,7 @@
 //! The state of a house as `haus status` and the dashboard show it.
 
 use haus_model::health::HealthState;
-use haus_model::{InstanceId, ServiceName, Timestamp};
+use haus_model::{HostName, InstanceId, ServiceName, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -38,6 +38,9 @@ pub struct InstanceStatus {
     pub lease_until: Option<Timestamp>,
     /// The registry's revision of its last change; 0 while it is not in the registry.
     pub revision: u64,
+    /// The host that something else keeps it running on; none when it runs here.
+    #[serde(default)]
+    pub host: Option<HostName>,
 }
 
 /// A service with its instances.

@@ -26,7 +26,7 @@ impl Fault {
     }
 
     /// From an error of a session. Nothing that the host said gets into it raw.
-    pub(crate) fn of(host: &HostName, error: &HostError) -> Box<Fault> {
+    pub fn of(host: &HostName, error: &HostError) -> Box<Fault> {
         match error {
             HostError::Refused(refusal) => {
                 let message = shown(&format!("{}: {}", refusal.what, refusal.why));

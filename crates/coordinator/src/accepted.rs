@@ -4,6 +4,7 @@
 use crate::addresses::Addresses;
 use crate::durable;
 use crate::ports::Numbers;
+use crate::whereabouts::Whereabouts;
 use haus_model::house::House;
 use haus_model::{InstanceId, PortName};
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,9 @@ pub(crate) struct Accepted {
     pub root: PathBuf,
     /// The house.
     pub house: House,
+    /// Where things run that this coordinator does not run.
+    #[serde(default)]
+    pub whereabouts: Whereabouts,
     /// The numbers of its `auto` ports, so that a core can go on while the store cannot be used.
     pub ports: Vec<AutoPort>,
 }
@@ -35,19 +39,19 @@ pub(crate) struct AutoPort {
 
 impl Accepted {
     /// A plan with its chosen ports.
-    pub(crate) fn new(root: PathBuf, house: House, auto: &Numbers) -> Accepted {
+    pub(crate) fn new(root: PathBuf, house: House, whereabouts: Whereabouts, auto: &Numbers) -> Accepted {
         let ports = auto.iter();
         let ports = ports.map(|((id, port), number)| AutoPort {
             id: id.clone(),
             port: port.clone(),
             number: *number,
         });
-        Accepted { root, house, ports: ports.collect() }
+        Accepted { root, house, whereabouts, ports: ports.collect() }
     }
 
     /// Who listens where.
     pub(crate) fn addresses(&self) -> Addresses {
-        Addresses::new(&self.house, &self.numbers())
+        Addresses::new(&self.house, &self.numbers(), &self.whereabouts)
     }
 
     /// The numbers of its `auto` ports.
@@ -91,7 +95,8 @@ mod tests {
         fs::create_dir_all(&folder).unwrap();
         let path = folder.join("accepted.json");
         let house = fixture::house(vec![fixture::service("api", 2)]);
-        let accepted = Accepted::new("/plan".into(), house.clone(), &fixture::ports(&house));
+        let accepted =
+            Accepted::new("/plan".into(), house.clone(), Whereabouts::default(), &fixture::ports(&house));
         keep(&path, &accepted).unwrap();
         let back = read(&path).unwrap();
         assert_eq!((&back, back.numbers()), (&accepted, fixture::ports(&house)));

@@ -1,10 +1,12 @@
 //! Who listens where: the ports of every instance, and how variables find them.
 
 use crate::ports::Numbers;
+use crate::whereabouts::Whereabouts;
 use haus_model::house::House;
 use haus_model::id::PortName;
 use haus_model::json::Json;
-use haus_model::service::{PortNumber, Service};
+use haus_model::placement::PlacedInstance;
+use haus_model::service::{PortNumber, RunsAs, Service};
 use haus_model::template::{Template, Variable};
 use haus_model::{InstanceId, ServiceName};
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,17 +17,22 @@ pub(crate) struct Addresses {
     ports: BTreeMap<(ServiceName, u32), BTreeMap<PortName, u16>>,
     address: BTreeMap<ServiceName, String>,
     main: BTreeMap<ServiceName, PortName>,
+    whereabouts: Whereabouts,
 }
 
 impl Addresses {
-    /// The addresses of a house whose `auto` ports are given by `auto`.
-    pub(crate) fn new(house: &House, auto: &Numbers) -> Addresses {
-        let mut addresses = Addresses::default();
+    /// The addresses of a house whose `auto` ports are given by `auto`, and of what runs elsewhere.
+    pub(crate) fn new(house: &House, auto: &Numbers, whereabouts: &Whereabouts) -> Addresses {
+        let mut addresses = Addresses { whereabouts: whereabouts.clone(), ..Addresses::default() };
         for service in house.services.values() {
-            addresses.address.insert(service.name.clone(), service.address.clone());
             if let Some(main) = service.main_port() {
                 addresses.main.insert(service.name.clone(), main.clone());
             }
+            if service.runs_as == RunsAs::Systemd {
+                addresses.take_placed(&service.name);
+                continue;
+            }
+            addresses.address.insert(service.name.clone(), service.address.clone());
             for ordinal in 1..=service.instances {
                 let id = InstanceId { service: service.name.clone(), ordinal };
                 let ports = service.ports.iter().filter_map(|(name, number)| match number {
@@ -38,6 +45,32 @@ impl Addresses {
             }
         }
         addresses
+    }
+
+    /// What runs elsewhere is where it was put; the service as a whole is where its first instance is.
+    fn take_placed(&mut self, service: &ServiceName) {
+        let placed = self.whereabouts.placed.get(service).map(Vec::as_slice).unwrap_or_default();
+        let usable = |one: &&PlacedInstance| self.whereabouts.absent(&one.id(service)).is_none();
+        let usable: Vec<PlacedInstance> = placed.iter().filter(usable).cloned().collect();
+        for one in usable {
+            if one.instance == 1 {
+                self.address.insert(service.clone(), one.address);
+            }
+            self.ports.insert((service.clone(), one.instance), one.ports);
+        }
+    }
+
+    /// What is known of where things run.
+    pub(crate) fn whereabouts(&self) -> &Whereabouts {
+        &self.whereabouts
+    }
+
+    /// The address that an instance listens on.
+    pub(crate) fn address_of(&self, id: &InstanceId) -> Option<&str> {
+        match self.whereabouts.placed(id) {
+            Some(placed) => self.whereabouts.absent(id).is_none().then_some(placed.address.as_str()),
+            None => self.address(&id.service),
+        }
     }
 
     /// The ports of an instance by name.

@@ -5,7 +5,7 @@ use crate::accepted::{self, Accepted};
 use crate::clock::Clock;
 use crate::fingerprint;
 use crate::places::Places;
-use crate::ports::Numbers;
+use crate::ports::{Held, Numbers};
 use crate::start::{CoreError, Options};
 use crate::vaulting::{Keys, KeysError, choose};
 use crate::{chain, ports};
@@ -52,16 +52,18 @@ pub(crate) struct Beginning {
 /// # Errors
 /// The first thing that does not work; nothing was started.
 pub(crate) fn fresh(options: &Options, running: &BTreeSet<InstanceId>) -> Result<Beginning, CoreError> {
-    let (root, house) = read_plan(options)?;
+    let (root, mut house) = read_plan(options)?;
+    let looked = options.standpoint.look(&mut house)?;
     let forget = accepted::forget(&options.places.accepted_plan());
     forget.map_err(|source| CoreError::System { attempt: "forget the plan of an earlier run", source })?;
     let sqlite = Arc::new(SqliteStore::open(&options.places.database())?);
     let ledger: Arc<dyn Ledger> = Arc::clone(&sqlite) as Arc<dyn Ledger>;
     let store: Arc<dyn Store> = sqlite;
     forget_gone(&house, &options.places, &*store)?;
-    let chosen = ports::choose(&house, &*store, &Numbers::new(), running)?;
+    let held = Held { running, elsewhere: &looked.whereabouts.ports_here() };
+    let chosen = ports::choose(&house, &*store, &Numbers::new(), held)?;
     let keys = open_keys(options, &*ledger)?;
-    let accepted = Accepted::new(root, house, &chosen.auto);
+    let accepted = Accepted::new(root, house, looked.whereabouts, &chosen.auto);
     accepted::keep(&options.places.accepted_plan(), &accepted)
         .map_err(|source| CoreError::System { attempt: "keep the plan in the state folder", source })?;
     store.prune_events(Retention { rows_max: Some(EVENT_ROWS_MAX), before: None })?;
@@ -73,7 +75,7 @@ pub(crate) fn fresh(options: &Options, running: &BTreeSet<InstanceId>) -> Result
         revision: reserve_revisions(&*store)?,
         store,
         ledger,
-        notes: keys.warnings().iter().cloned().chain(chosen.notes).collect(),
+        notes: keys.warnings().iter().cloned().chain(looked.notes).chain(chosen.notes).collect(),
         keys,
     })
 }
@@ -113,7 +115,7 @@ pub(crate) fn returning(
     clock: &Clock,
 ) -> Option<Beginning> {
     let accepted = accepted::read(&options.places.accepted_plan())?;
-    if accepted.house.stage != options.stage {
+    if (&accepted.house.stage, &accepted.whereabouts.host) != (&options.stage, &options.standpoint.host) {
         return None;
     }
     let mut beginning = Beginning {

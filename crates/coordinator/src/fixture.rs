@@ -39,6 +39,7 @@ pub(crate) fn service(name: &str, instances: u32) -> Service {
         rollout: Rollout::Replace,
         recover: Recover::default(),
         stop: Stop::default(),
+        deployment: None,
     }
 }
 
@@ -56,6 +57,8 @@ pub(crate) fn house(services: Vec<Service>) -> House {
         api: ApiSettings::default(),
         alerts: Alerting::default(),
         maintenance: Vec::new(),
+        hosts: BTreeMap::new(),
+        networks: BTreeMap::new(),
     }
 }
 

@@ -30,6 +30,7 @@ mod meters;
 mod occupant;
 mod opening;
 mod places;
+mod placing;
 mod plan;
 mod ports;
 pub mod progress;
@@ -42,13 +43,16 @@ mod start;
 pub mod trail_verify;
 mod trial;
 mod vaulting;
+mod whereabouts;
 
 use haus_model::error::chain;
 
 pub use places::Places;
+pub use placing::PlacingError;
 pub use progress::{Observer, Progress};
 pub use start::{CoreError, Options, run};
 pub use vaulting::{KeyPlace, KeysError};
+pub use whereabouts::{PlacesError, Standpoint};
 
 /// Whether we may give every service an account of its own.
 fn is_root() -> bool {

@@ -3,22 +3,22 @@
 use crate::addresses::Addresses;
 use crate::fingerprint;
 use haus_api::control::Reloaded;
-use haus_model::ServiceName;
-use haus_model::health::ProbeKind;
+use haus_model::health::{HealthCheck, ProbeKind};
 use haus_model::house::House;
 use haus_model::service::{RunsAs, Service};
-use haus_watch::conductor::{Desired, DesiredService, ProbeRhythm};
+use haus_model::{InstanceId, ServiceName};
+use haus_watch::conductor::{Desired, DesiredService, Elsewhere, Keeper, ProbeRhythm};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// What the conductor is asked to keep running.
 ///
-/// An external service is nothing to start: while somebody can use it (`present`) it is there for those who
-/// need it, otherwise they wait for it.
+/// A service that registers itself is nothing to start: while somebody can use it (`present`) it is there for
+/// those who need it, otherwise they wait for it. One that was put on a host is asked there.
 pub(crate) fn desired(house: &House, addresses: &Addresses, present: &BTreeSet<ServiceName>) -> Desired {
     let services = house.services.values().map(|service| {
         let mut wanted = one(service, addresses);
-        if service.runs_as == RunsAs::External {
+        if service.runs_as.registers_itself() {
             wanted.instances = u32::from(present.contains(&service.name));
         }
         (service.name.clone(), wanted)
@@ -32,8 +32,16 @@ pub(crate) fn spec(service: &Service, addresses: &Addresses) -> String {
 }
 
 fn one(service: &Service, addresses: &Addresses) -> DesiredService {
-    // A process check asks nothing that the parent does not tell anyway.
-    let probe = service.health.as_ref().filter(|check| !matches!(check.probe, ProbeKind::Process));
+    let keeper = match service.runs_as {
+        RunsAs::Process => Keeper::Conductor,
+        RunsAs::Coordinator | RunsAs::External => Keeper::Itself,
+        RunsAs::Systemd => Keeper::Elsewhere(elsewhere(service, addresses)),
+    };
+    // A process check asks nothing that the parent does not tell anyway. Elsewhere systemd is asked.
+    let is_asked = |check: &&HealthCheck| {
+        matches!(keeper, Keeper::Elsewhere(_)) || !matches!(check.probe, ProbeKind::Process)
+    };
+    let probe = service.health.as_ref().filter(is_asked);
     DesiredService {
         needs: service.needs.clone(),
         instances: service.instances,
@@ -43,8 +51,30 @@ fn one(service: &Service, addresses: &Addresses) -> DesiredService {
         recover: service.recover,
         rollout: service.rollout,
         stop: service.stop,
-        external: service.runs_as != RunsAs::Process,
+        keeper,
     }
+}
+
+/// Where the instances of a service are that something else keeps running.
+fn elsewhere(service: &Service, addresses: &Addresses) -> BTreeMap<u32, Elsewhere> {
+    let whereabouts = addresses.whereabouts();
+    let over_the_network = service.health.as_ref().is_some_and(|check| match check.probe {
+        ProbeKind::Http { .. } | ProbeKind::Tcp { .. } => true,
+        ProbeKind::Command { .. } | ProbeKind::Process => false,
+    });
+    let one = |ordinal| {
+        let id = InstanceId { service: service.name.clone(), ordinal };
+        let (placed, absent) = (whereabouts.placed(&id), whereabouts.absent(&id));
+        let has_unit_here = placed.is_some_and(|one| one.unit.is_some() && whereabouts.is_here(one));
+        let place = Elsewhere {
+            by: placed.map_or_else(|| "systemd".to_owned(), |placed| whereabouts.by(placed)),
+            spec: fingerprint::digest(&(placed, &absent)),
+            is_asked: over_the_network || has_unit_here,
+            absent,
+        };
+        (ordinal, place)
+    };
+    (1..=service.instances).map(one).collect()
 }
 
 /// What changes between a running house and a new plan of it.
@@ -115,7 +145,9 @@ fn chain_cost<'h>(
     }
     let Some(service) = house.services.get(name) else { return Duration::ZERO };
     let below = service.needs.iter().map(|need| chain_cost(house, need, costs)).max();
-    let cost = service.stop.within + below.unwrap_or_default();
+    // What is not ours is not waited for.
+    let own = if service.runs_as.is_elsewhere() { Duration::ZERO } else { service.stop.within };
+    let cost = own + below.unwrap_or_default();
     costs.insert(name, cost);
     cost
 }
@@ -124,8 +156,13 @@ fn specs((house, addresses): (&House, &Addresses)) -> BTreeMap<ServiceName, (Str
     let services = house.services.values();
     services
         .map(|service| {
-            let whole = fingerprint::service_fingerprint(service);
-            (service.name.clone(), (spec(service, addresses), whole))
+            // A place that moves restarts nobody there.
+            let placed = addresses.whereabouts().placed.get(&service.name);
+            let whole =
+                format!("{} {}", fingerprint::service_fingerprint(service), fingerprint::digest(&placed));
+            let started =
+                if service.runs_as.is_elsewhere() { String::new() } else { spec(service, addresses) };
+            (service.name.clone(), (started, whole))
         })
         .collect()
 }
@@ -134,6 +171,7 @@ fn specs((house, addresses): (&House, &Addresses)) -> BTreeMap<ServiceName, (Str
 mod tests {
     use super::*;
     use crate::fixture;
+    use crate::whereabouts::Whereabouts;
     use haus_model::service::Recover;
     use haus_model::template::Template;
 
@@ -146,7 +184,8 @@ mod tests {
         let old = fixture::house(vec![api, fixture::service("db", 1), late]);
         let mut new = old.clone();
         change(&mut new);
-        let addresses = |house: &House| Addresses::new(house, &fixture::ports(house));
+        let addresses =
+            |house: &House| Addresses::new(house, &fixture::ports(house), &Whereabouts::default());
         assert_eq!(&difference((&old, &addresses(&old)), (&new, &addresses(&new))), expected);
     }
 
@@ -163,7 +202,7 @@ mod tests {
         let mut api = fixture::service("api", 1);
         api.needs = vec!["scanner".parse().unwrap()];
         let house = fixture::house(vec![api, scanner]);
-        let addresses = Addresses::new(&house, &fixture::ports(&house));
+        let addresses = Addresses::new(&house, &fixture::ports(&house), &Whereabouts::default());
         let mut conductor = Conductor::new(1, 1, BTreeMap::new());
         let mut orders = |now: i64, present: &[&str]| -> Vec<String> {
             let present = present.iter().map(|name| name.parse().unwrap()).collect();

@@ -4,7 +4,7 @@
 use crate::occupant;
 use haus_model::house::House;
 use haus_model::id::PortName;
-use haus_model::service::{PortNumber, Service};
+use haus_model::service::{PortNumber, RunsAs, Service};
 use haus_model::{InstanceId, ServiceName};
 use haus_store::{PortKey, Store, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,13 +22,21 @@ pub(crate) struct Chosen {
     pub notes: Vec<String>,
 }
 
+/// Who holds ports on this machine already.
+#[derive(Clone, Copy)]
+pub(crate) struct Held<'a> {
+    /// Instances that run (a core that came back): they hold their own ports, so those are not looked at.
+    pub running: &'a BTreeSet<InstanceId>,
+    /// Ports of the house's units on this machine, whether they run just now or not.
+    pub elsewhere: &'a BTreeSet<u16>,
+}
+
 /// The numbers of `auto` ports by instance and port name.
 pub(crate) type Numbers = BTreeMap<(InstanceId, PortName), u16>;
 
 /// Finds the number of every `auto` port of the house.
 ///
-/// A number in `current` is what the running house works with, so it stays. Instances in
-/// `running` hold their own ports (a core that came back), so those are not looked at.
+/// A number in `current` is what the running house works with, so it stays.
 ///
 /// # Errors
 /// The store cannot be read or written, or the range is exhausted.
@@ -36,18 +44,19 @@ pub(crate) fn choose(
     house: &House,
     store: &dyn Store,
     current: &Numbers,
-    running: &BTreeSet<InstanceId>,
+    held: Held<'_>,
 ) -> Result<Chosen, StoreError> {
     let mut chosen = Chosen::default();
     let kept = store.ports()?;
     let fixed: BTreeSet<u16> = house.services.values().flat_map(fixed_ports).collect();
-    let mut taken: BTreeSet<u16> = kept.values().chain(current.values()).chain(&fixed).copied().collect();
+    let taken = kept.values().chain(current.values()).chain(&fixed);
+    let mut taken: BTreeSet<u16> = taken.chain(held.elsewhere).copied().collect();
     for (id, port, service) in auto_ports(house) {
         let key = PortKey { service: id.service.clone(), ordinal: id.ordinal, port: port.clone() };
         let slot = (id.clone(), port.clone());
         let works = current.get(&slot).filter(|number| !fixed.contains(number));
         let known = works.or_else(|| kept.get(&key).filter(|number| !fixed.contains(number))).copied();
-        let stays = |number| works.is_some() || running.contains(&id) || is_free(service, number);
+        let stays = |number| works.is_some() || held.running.contains(&id) || is_free(service, number);
         let number = match known {
             Some(known) if stays(known) => known,
             Some(known) => {
@@ -65,7 +74,9 @@ pub(crate) fn choose(
 }
 
 fn auto_ports(house: &House) -> impl Iterator<Item = (InstanceId, &PortName, &Service)> {
-    house.services.values().flat_map(|service| {
+    // Whoever puts a service somewhere chooses its ports there.
+    let ours = house.services.values().filter(|service| service.runs_as != RunsAs::Systemd);
+    ours.flat_map(|service| {
         let names = service.ports.iter().filter(|(_, number)| **number == PortNumber::Auto);
         names.flat_map(move |(port, _)| {
             (1..=service.instances)
@@ -133,20 +144,18 @@ mod tests {
     use haus_store::MemoryStore;
     use std::net::TcpListener;
 
-    fn none() -> (Numbers, BTreeSet<InstanceId>) {
-        (Numbers::new(), BTreeSet::new())
-    }
+    const NOBODY: Held<'static> = Held { running: &BTreeSet::new(), elsewhere: &BTreeSet::new() };
 
     #[test]
     fn a_number_is_chosen_once_and_kept_also_when_the_service_was_away() {
         let store = MemoryStore::new();
         let house = fixture::house(vec![fixture::service("api", 2), fixture::service("db", 1)]);
-        let (current, running) = none();
-        let first = choose(&house, &store, &current, &running).unwrap().auto;
+        let current = Numbers::new();
+        let first = choose(&house, &store, &current, NOBODY).unwrap().auto;
         let numbers: BTreeSet<u16> = first.values().copied().collect();
         assert_eq!((first.len(), numbers.len()), (3, 3), "no number stands twice");
-        choose(&fixture::house(vec![fixture::service("db", 1)]), &store, &current, &running).unwrap();
-        assert_eq!(choose(&house, &store, &current, &running).unwrap().auto, first);
+        choose(&fixture::house(vec![fixture::service("db", 1)]), &store, &current, NOBODY).unwrap();
+        assert_eq!(choose(&house, &store, &current, NOBODY).unwrap().auto, first);
     }
 
     #[test]
@@ -156,7 +165,7 @@ mod tests {
         let house = fixture::house(vec![fixture::service("api", 1)]);
         let slot = (InstanceId { service: "api".parse().unwrap(), ordinal: 1 }, "http".parse().unwrap());
         let current = Numbers::from([(slot.clone(), port)]);
-        let chosen = choose(&house, &MemoryStore::new(), &current, &BTreeSet::new()).unwrap();
+        let chosen = choose(&house, &MemoryStore::new(), &current, NOBODY).unwrap();
         assert_eq!((chosen.auto[&slot], chosen.notes.len()), (port, 0));
     }
 
@@ -168,9 +177,22 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let key = PortKey { service: "api".parse().unwrap(), ordinal: 1, port: "http".parse().unwrap() };
         store.set_port(&key, port).unwrap();
-        let (current, running) = none();
-        let chosen = choose(&house, &store, &current, &running).unwrap();
+        let current = Numbers::new();
+        let chosen = choose(&house, &store, &current, NOBODY).unwrap();
         assert!(!chosen.auto.values().any(|number| *number == port));
         assert!(chosen.notes[0].contains("is in use by process"), "{:?}", chosen.notes);
+    }
+
+    #[test]
+    fn ports_of_units_on_this_machine_are_left_to_them() {
+        let house = fixture::house(vec![fixture::service("api", 1)]);
+        let first = choose(&house, &MemoryStore::new(), &Numbers::new(), NOBODY).unwrap().auto;
+        let elsewhere: BTreeSet<u16> = first.values().copied().collect();
+        let held = Held { elsewhere: &elsewhere, ..NOBODY };
+        let other = choose(&house, &MemoryStore::new(), &Numbers::new(), held).unwrap().auto;
+        assert_ne!(other, first);
+        let mut house = house;
+        house.services.values_mut().for_each(|service| service.runs_as = RunsAs::Systemd);
+        assert!(choose(&house, &MemoryStore::new(), &Numbers::new(), NOBODY).unwrap().auto.is_empty());
     }
 }

@@ -159,7 +159,7 @@ impl Builder<'_> {
                 // It has one port, whose name nobody knows.
                 Some(address) => (port.is_none_or(|port| Some(port) == main)).then_some(address)?,
                 None => {
-                    let address: IpAddr = self.addresses.address(name)?.parse().ok()?;
+                    let address: IpAddr = self.addresses.address_of(&seen.id)?.parse().ok()?;
                     SocketAddr::new(reachable(address), self.addresses.port(&seen.id, port)?)
                 }
             };
@@ -196,6 +196,7 @@ pub(crate) fn reachable(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
     use crate::fixture;
+    use crate::whereabouts::Whereabouts;
     use haus_model::route::HostRoutes;
 
     fn route(target: RouteTarget) -> PathRoute {
@@ -220,7 +221,7 @@ mod tests {
             ("A.test.localhost".to_owned(), HostRoutes::from([("/".to_owned(), to_api())])),
             ("test.localhost".to_owned(), HostRoutes::from([("/api".to_owned(), to_api())])),
         ]);
-        let addresses = Addresses::new(&house, &fixture::ports(&house));
+        let addresses = Addresses::new(&house, &fixture::ports(&house), &Whereabouts::default());
         let id = InstanceId { service: "api".parse().unwrap(), ordinal: 2 };
         let one = Seen {
             id: id.clone(),
@@ -270,7 +271,7 @@ mod tests {
         };
         let seen = ["scanner", "not-in-plan"].map(|name| (name.parse().unwrap(), vec![one(name)]));
         let places = Places::new("/state", "/run/test");
-        let addresses = Addresses::new(&house, &fixture::ports(&house));
+        let addresses = Addresses::new(&house, &fixture::ports(&house), &Whereabouts::default());
         let snapshot = build(&house, Path::new("/plan"), &places, &addresses, &BTreeMap::from(seen));
         let Target::Service(routed) = &snapshot.hosts["s.example"][0].target else { panic!("no service") };
         assert!(Arc::ptr_eq(routed, &snapshot.services["scanner"]));

@@ -327,11 +327,12 @@ fn limits(service: &Service) -> Limits {
 mod tests {
     use super::*;
     use crate::fixture;
+    use crate::whereabouts::Whereabouts;
     use haus_model::template::Piece;
 
     fn order(service: Service, credentials: &BTreeMap<String, Secret>) -> SpawnSpec {
         let house = fixture::house(vec![service]);
-        let addresses = Addresses::new(&house, &fixture::ports(&house));
+        let addresses = Addresses::new(&house, &fixture::ports(&house), &Whereabouts::default());
         let places = Places::new("/state", "/run/test");
         let workshop = Workshop {
             house: &house,
@@ -378,7 +379,7 @@ mod tests {
         let missing = Variable::PortOf("db".parse().unwrap(), None);
         service.env.insert("DB".into(), Template { pieces: vec![Piece::Variable(missing)] });
         let house = fixture::house(vec![service.clone()]);
-        let addresses = Addresses::new(&house, &fixture::ports(&house));
+        let addresses = Addresses::new(&house, &fixture::ports(&house), &Whereabouts::default());
         let places = Places::new("/state", "/run/test");
         let account = |_: &Service| None;
         let root = Path::new("/plan");

@@ -11,6 +11,7 @@ use crate::listen::Listeners;
 use crate::places::Places;
 use crate::progress::{Observer, Progress};
 use crate::vaulting::{KeyPlace, KeysError};
+use crate::whereabouts::{PlacesError, Standpoint};
 use crate::{announcing, beginning, errands, occupant, opening, plan};
 use haus_api::Problem;
 use haus_gateway::{AccessSink, Gateway, GatewayError, Handle, NoAccessLog};
@@ -43,6 +44,8 @@ pub struct Options {
     pub path: PathBuf,
     /// The stage.
     pub stage: StageName,
+    /// Where in the plan this coordinator is.
+    pub standpoint: Standpoint,
     /// The house's folders; they exist.
     pub places: Places,
     /// Where the key ring of the credentials is.
@@ -69,6 +72,9 @@ pub enum CoreError {
         /// The stage.
         stage: StageName,
     },
+    /// Where things run cannot be told.
+    #[error("cannot tell where the services of the house are")]
+    Places(#[from] PlacesError),
     /// The store refuses.
     #[error("cannot use the house's database")]
     Store(#[from] StoreError),
@@ -117,6 +123,7 @@ impl CoreError {
             CoreError::Link(_) => "start the house with `haus up DIR`".to_owned(),
             CoreError::Plan { path } => format!("see `haus check {}`", path.display()),
             CoreError::Stage { path, .. } => format!("choose a stage of {} with --stage", path.display()),
+            CoreError::Places(error) => error.remedy(),
             CoreError::Store(_) => "free space, or see the folder named above".to_owned(),
             CoreError::Keys(error) => error.remedy(),
             CoreError::Credential { problem } => {
@@ -137,7 +144,7 @@ impl CoreError {
     pub fn exit_code(&self) -> u8 {
         match self {
             CoreError::Plan { .. } => 1,
-            CoreError::Stage { .. } => 2,
+            CoreError::Stage { .. } | CoreError::Places(_) => 2,
             CoreError::Occupied { .. } => 3,
             CoreError::Link(_)
             | CoreError::Store(_)
@@ -237,6 +244,7 @@ fn try_run(
     read_reports(receiver, desk.inputs.clone())?;
     let engine = Engine::new(Parts {
         path: options.path.clone(),
+        standpoint: options.standpoint.clone(),
         desk: Arc::clone(&desk),
         accepted,
         first_prepare_run: beginning.first_prepare_run,

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod credential;
+mod hosts;
 mod registry;
 mod token;
 mod trail;
@@ -12,6 +13,7 @@ pub(crate) use credential::{
     Credential, CredentialCreate, CredentialImport, CredentialList, CredentialOne, CredentialRevoke,
     CredentialRotate,
 };
+pub(crate) use hosts::{ApplyHosts, Drift, History, PlanHosts, Reach, RollbackHosts};
 pub(crate) use registry::{Discover, Services};
 pub(crate) use token::{Token, TokenCreate, TokenRevoke, TokenRotateKey};
 pub(crate) use trail::{Trail, TrailAct, TrailExport, TrailShow, TrailVerify};
@@ -38,6 +40,16 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Check plan files and show every fault with its place and remedy.
     Check(Check),
+    /// Show what has to change on the hosts of a house, exactly, and change nothing.
+    Plan(PlanHosts),
+    /// Make the hosts of a house what its plan wants, or carry out a plan that was kept.
+    Apply(ApplyHosts),
+    /// Show what on the hosts is no longer as it was made.
+    Drift(Drift),
+    /// Take the last apply of hosts back.
+    Rollback(RollbackHosts),
+    /// Show what was applied on the hosts, by whom, why and with which outcome.
+    History(History),
     /// Bring a house up in the foreground; Ctrl-C brings it down in order.
     Up(Up),
     /// Like `up`, for a service manager: plain lines, no terminal.
@@ -119,9 +131,25 @@ pub(crate) struct Up {
     /// The state folder instead of the usual one.
     #[arg(long)]
     pub state: Option<PathBuf>,
+    /// Where in the plan this machine is.
+    #[command(flatten)]
+    pub standpoint: Standpoint,
     /// Where the credentials' key ring is kept.
     #[command(flatten)]
     pub keys: Keys,
+}
+
+/// Which host of the plan this machine is.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Standpoint {
+    /// The host of the plan that this machine is. Without it only those services are started that the plan puts on
+    /// no host.
+    #[arg(long, value_name = "NAME")]
+    pub host: Option<String>,
+    /// The file that says where services were put on hosts, written by `haus apply`; with --host it is
+    /// /etc/haus/HOUSE/places.json when nothing is said.
+    #[arg(long, value_name = "FILE")]
+    pub places: Option<PathBuf>,
 }
 
 /// Where the key ring of the credentials is kept. Without these: the systemd credential `haus-key-ring`, the
@@ -266,6 +294,9 @@ pub(crate) struct Parent {
     /// Plain lines, no terminal.
     #[arg(long)]
     pub plain: bool,
+    /// Where in the plan this machine is.
+    #[command(flatten)]
+    pub standpoint: Standpoint,
     /// Where the credentials' key ring is kept.
     #[command(flatten)]
     pub keys: Keys,

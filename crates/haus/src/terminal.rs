@@ -117,7 +117,7 @@ pub(crate) fn paint(text: &str, state: &str, colour: bool) -> String {
     }
     let code = match state {
         "healthy" | "completed" => "32",
-        "degraded" | "starting" | "preparing" | "waiting" | "stopping" => "33",
+        "degraded" | "starting" | "preparing" | "waiting" | "stopping" | "unwatched" => "33",
         "offline" | "backing off" | "given up" => "31",
         _ => "0",
     };

@@ -125,6 +125,37 @@ codes! {
     OpenPassword "HP0503" Warning true "a password that travels in the clear";
     AlertService "HP0504" Error false "an alert or a maintenance of a service that does not exist";
     MaintenanceEndless "HP0505" Warning true "a maintenance that never ends";
+    // 06xx: hosts, networks and what runs there
+    HostUnknown "HP0601" Error false "a host that does not exist";
+    GroupUnknown "HP0602" Error false "a group that does not exist";
+    NetworkUnknown "HP0603" Error false "a network that does not exist";
+    OnMissing "HP0604" Error false "a unit of systemd without a host";
+    OnForm "HP0605" Error false "a service on a host that does not say in which form";
+    BuildSource "HP0606" Error false "a build without a source";
+    HostRoad "HP0607" Error false "a host that nothing says how to reach";
+    AddressOutside "HP0608" Error false "an address outside of its network";
+    AddressTwice "HP0609" Error false "one address for two hosts";
+    NetworkOverlap "HP0610" Error false "networks that overlap";
+    SameMachine "HP0611" Error false "two hosts that are one machine";
+    Unreachable "HP0612" Error false "a service that cannot be reached from where it is needed";
+    FirewallCloses "HP0613" Error false "a firewall that closes a needed port";
+    FirewallLocksOut "HP0614" Error false "a firewall that locks us out";
+    SshPasswords "HP0615" Warning true "passwords are accepted over SSH";
+    SshRoot "HP0616" Warning true "root may log in over SSH";
+    SshLocksOut "HP0617" Error false "SSH settings that lock us out";
+    AccountKeys "HP0618" Warning true "an account without keys that we connect as";
+    OurPath "HP0619" Error false "a path that belongs to Hausmeister";
+    PathTwice "HP0620" Error false "two things in one place on a host";
+    HoldInstalls "HP0621" Warning true "a package that is both wanted and held";
+    PrivateKey "HP0622" Error false "a private key where none belongs";
+    OpenSecret "HP0623" Warning true "a secret that everybody on the host can read";
+    OverlapInstances "HP0624" Error false "several instances of what may run only once";
+    EndsHealth "HP0625" Error false "a health check of something that ends";
+    StepAlways "HP0626" Note true "a step that runs at every apply";
+    FileUnreadable "HP0627" Error false "a file for a host that cannot be read";
+    FilesElsewhere "HP0628" Warning true "files that are not where the gateway is";
+    FolderNowhere "HP0629" Error false "a working folder that nothing puts on the host";
+    GroupUnused "HP0630" Warning true "a group without hosts";
 }
 
 impl Code {

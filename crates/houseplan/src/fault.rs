@@ -25,6 +25,10 @@ pub(crate) enum Subject<'t> {
     Receiver(&'t str),
     Maintenance(&'t str),
     Host(&'t str),
+    /// A host of the plan; `Host` is one of the routes.
+    Machine(&'t str),
+    Group(&'t str),
+    Network(&'t str),
     Route(&'t str, &'t str),
 }
 
@@ -42,6 +46,9 @@ impl fmt::Display for Subject<'_> {
             Subject::Receiver(name) => write!(f, "receiver {name}"),
             Subject::Maintenance(name) => write!(f, "maintenance {name}"),
             Subject::Host(host) => write!(f, "route {host}"),
+            Subject::Machine(name) => write!(f, "host {name}"),
+            Subject::Group(name) => write!(f, "group {name}"),
+            Subject::Network(name) => write!(f, "network {name}"),
             Subject::Route(host, path) => write!(f, "route {host}{path}"),
         }
     }

@@ -14,6 +14,7 @@ mod excerpt;
 mod fault;
 mod files;
 mod findings;
+mod host_files;
 mod include;
 mod load;
 mod path;

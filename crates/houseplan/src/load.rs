@@ -7,6 +7,7 @@ use crate::checks;
 use crate::draft::{Stage, decode};
 use crate::fault::{Session, into_findings, mark_secrets};
 use crate::files::Files;
+use crate::host_files;
 use crate::include;
 use crate::shape::{INCLUDED, PLAN};
 use crate::source::{Source, Sources, Span};
@@ -82,8 +83,9 @@ fn check(file: &Path, files: &dyn Files, sources: &Sources) -> Checked {
     }
     // With a file missing, half of all references would be reported although nothing is wrong with them.
     let incomplete = read.incomplete;
-    let draft =
+    let mut draft =
         decode(&session, documents.iter().filter_map(|document| document.root.as_ref()), read.folders);
+    host_files::read(&session, files, file.parent().unwrap_or(Path::new("")), &mut draft);
     let stages = Stage::all(&draft);
     if !incomplete {
         checks::check(&session, &draft);

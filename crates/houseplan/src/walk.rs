@@ -135,6 +135,9 @@ impl<'t> Walker<'_, 't> {
             (Entering::Receiver, _) => Subject::Receiver(at.text),
             (Entering::Maintenance, _) => Subject::Maintenance(at.text),
             (Entering::Host, _) => Subject::Host(at.text),
+            (Entering::Machine, _) => Subject::Machine(at.text),
+            (Entering::Group, _) => Subject::Group(at.text),
+            (Entering::Network, _) => Subject::Network(at.text),
             (Entering::Path, Subject::Host(host)) if at.text.starts_with('/') => {
                 Subject::Route(host, at.text)
             }
@@ -169,6 +172,7 @@ impl<'t> Walker<'_, 't> {
                 "port" => Some("a service `port` could not be told from the variable"),
                 "data" => Some("a service `data` could not be told from the variable"),
                 "gateway" => Some("`haus logs gateway` shows what the gateway answered"),
+                "host" => Some("`${host.NAME.address}` is the address of a host"),
                 "house" => Some("`haus events house` shows what happened to the whole house"),
                 _ => None,
             };

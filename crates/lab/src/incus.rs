@@ -9,7 +9,7 @@ use crate::files;
 use crate::identity::{self, Identity};
 use crate::image::Image;
 use crate::places::{HostPlaces, Places};
-use crate::power::{Power, end_group};
+use crate::power::{Power, end_group, forget_group};
 use crate::tool::{Output, is_there, output_within, run, run_within};
 use crate::wait::wait_for;
 use std::net::Ipv4Addr;
@@ -182,7 +182,9 @@ pub(crate) fn down(places: &Places) -> Result<(), LabError> {
     }
     Power::with_files(places, NAME, places.incus()).cut()?;
     for kind in ["monitor", "payload"] {
-        end_group(Path::new(&format!("lxc.{kind}.{}", places.machine(NAME))))?;
+        let group = format!("lxc.{kind}.{}", places.machine(NAME));
+        end_group(Path::new(&group))?;
+        forget_group(Path::new(&group))?;
     }
     disk::unmount_below(place.folder())?;
     files::remove(place.folder())

@@ -29,7 +29,7 @@ const TOOLS: [(&str, &str); 10] = [
     ("mkfs.ext4", "e2fsprogs"),
     ("nsenter", "util-linux"),
     ("mount", "mount"),
-    ("find", "findutils"),
+    ("setpriv", "util-linux"),
 ];
 /// Somebody else may be building the image.
 const LOCK_DEADLINE: Duration = Duration::from_secs(20 * 60);
@@ -177,9 +177,12 @@ impl Lab {
         incus::down(&self.places)?;
         let mut names = power::powered(&self.places)?;
         names.extend(files::names_in(&self.places.hosts())?);
-        for name in names {
-            power::Power::of(&self.places, &name).cut()?;
-        }
+        names.sort();
+        names.dedup();
+        in_parallel(&names, |name| {
+            power::Power::of(&self.places, name).cut()?;
+            disk::unmount_below(self.places.host(name).folder())
+        })?;
         power::remove_groups(&self.places)?;
         disk::unmount_below(&self.places.hosts())?;
         network::remove(&self.places)?;

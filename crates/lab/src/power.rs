@@ -5,7 +5,6 @@
 use crate::error::LabError;
 use crate::files;
 use crate::places::{HostPlaces, Places};
-use crate::tool::run;
 use crate::wait::wait_for;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -182,13 +181,9 @@ pub(crate) fn remove_groups(places: &Places) -> Result<(), LabError> {
 /// Ends all processes of a control group, given by its path in every hierarchy, and removes it.
 pub(crate) fn end_group(path: &Path) -> Result<(), LabError> {
     let hierarchies = hierarchies()?;
-    let group = hierarchies[0].join(path);
-    if group.is_dir() {
-        let kill = group.join("cgroup.kill");
+    let kill = hierarchies[0].join(path).join("cgroup.kill");
+    if kill.exists() {
         std::fs::write(&kill, "1").map_err(LabError::file("write", kill))?;
-        wait_for(&format!("the end of {}", path.display()), STOP_DEADLINE, &group, || {
-            processes(&group).is_empty().then_some(())
-        })?;
     }
     hierarchies.iter().try_for_each(|root| remove_group(&root.join(path)))
 }
@@ -214,18 +209,26 @@ pub(crate) fn hierarchies() -> Result<Vec<PathBuf>, LabError> {
 
 fn parse_hierarchies(mountinfo: &str) -> Vec<PathBuf> {
     let (mut unified, mut named) = (None, None);
-    for line in mountinfo.lines() {
-        let Some((before, after)) = line.split_once(" - ") else { continue };
-        let Some(point) = before.split(' ').nth(4) else { continue };
-        let mut after = after.split(' ');
-        let (kind, options) = (after.next().unwrap_or_default(), after.nth(1).unwrap_or_default());
+    for (kind, point, options) in groups_mounted(mountinfo) {
         if kind == "cgroup2" && unified.is_none() {
-            unified = Some(PathBuf::from(point));
+            unified = Some(point);
         } else if kind == "cgroup" && options.split(',').any(|option| option == "name=systemd") {
-            named = Some(PathBuf::from(point));
+            named = Some(point);
         }
     }
     unified.map_or_else(Vec::new, |unified| std::iter::once(unified).chain(named).collect())
+}
+
+/// Kind, place and options of everything that has control groups.
+fn groups_mounted(mountinfo: &str) -> Vec<(&str, PathBuf, &str)> {
+    let mounted = mountinfo.lines().filter_map(|line| {
+        let (before, after) = line.split_once(" - ")?;
+        let point = before.split(' ').nth(4)?;
+        let mut after = after.split(' ');
+        let (kind, options) = (after.next()?, after.nth(1)?);
+        kind.starts_with("cgroup").then(|| (kind, PathBuf::from(point), options))
+    });
+    mounted.collect()
 }
 
 /// So that a limit in a unit of the host holds. Where the machine has given its controllers to version 1, or
@@ -250,13 +253,30 @@ fn processes(group: &Path) -> Vec<u32> {
     found
 }
 
-fn remove_group(group: &Path) -> Result<(), LabError> {
-    if !group.is_dir() {
-        return Ok(());
+/// Removes a group from the hierarchies that no boot of ours asks for: LXC enters all of them. Its processes
+/// are gone.
+pub(crate) fn forget_group(path: &Path) -> Result<(), LabError> {
+    for (_, root, _) in groups_mounted(&files::read(Path::new("/proc/self/mountinfo"))?) {
+        remove_folders(&root.join(path));
     }
-    let mut command = Command::new("find");
-    command.arg(group).args(["-depth", "-type", "d", "-exec", "rmdir", "{}", "+"]);
-    run("remove a control group", command).map(drop)
+    Ok(())
+}
+
+/// A group that still has a process, be it only one that nobody has waited for yet, cannot be removed.
+fn remove_group(group: &Path) -> Result<(), LabError> {
+    wait_for(&format!("the end of {}", group.display()), STOP_DEADLINE, group, || {
+        remove_folders(group);
+        (!group.exists()).then_some(())
+    })
+}
+
+fn remove_folders(group: &Path) {
+    let Ok(entries) = std::fs::read_dir(group) else { return };
+    for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+        remove_folders(&entry.path());
+    }
+    // Its own files go with it.
+    let _ = std::fs::remove_dir(group);
 }
 
 /// Exactly two numbers, ours and 1: a container inside of the host would show three.

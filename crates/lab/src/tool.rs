@@ -2,6 +2,7 @@
 
 use crate::error::LabError;
 use std::borrow::BorrowMut;
+use std::ffi::OsString;
 use std::io::Read;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
@@ -69,6 +70,9 @@ pub(crate) fn output_within(
 ) -> Result<Output, LabError> {
     let program = name_of(command);
     let failed = |source| LabError::Start { attempt: attempt.to_owned(), program: program.clone(), source };
+    if !command.get_envs().any(|(name, _)| name == "PATH") {
+        command.env("PATH", path_of_root());
+    }
     // A group of its own, so that the deadline also ends what the command has started.
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = match command.spawn() {
@@ -102,10 +106,14 @@ pub(crate) fn output_within(
 
 /// Whether a program of this name stands on PATH.
 pub(crate) fn is_there(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    // The tools of root are not on everybody's PATH.
-    let more = ["/usr/sbin", "/sbin"].map(std::path::PathBuf::from);
-    std::env::split_paths(&path).chain(more).any(|folder| folder.join(program).is_file())
+    std::env::split_paths(&path_of_root()).any(|folder| folder.join(program).is_file())
+}
+
+/// The tools of root are not on everybody's PATH, also not on that of everybody who became root.
+fn path_of_root() -> OsString {
+    let mut path = std::env::var_os("PATH").unwrap_or_default();
+    path.push(":/usr/sbin:/sbin");
+    path
 }
 
 fn collect(pipe: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {

@@ -19,6 +19,7 @@ pub mod id;
 pub mod inventory;
 pub mod json;
 pub mod operation;
+pub mod placement;
 pub mod resource;
 pub mod route;
 pub mod scope;
@@ -36,6 +37,7 @@ pub use id::{
     CredentialName, GroupName, HostName, HouseName, IdError, InstanceId, NetworkName, PortName, ServiceName,
     StageName,
 };
+pub use placement::{PlacedHost, PlacedInstance, Placements};
 pub use scope::Scope;
 pub use secret::Secret;
 pub use time::Timestamp;

@@ -24,6 +24,24 @@ pub enum RunsAs {
     Systemd,
 }
 
+impl RunsAs {
+    /// Whether somebody else than our supervisor starts it.
+    pub fn is_elsewhere(self) -> bool {
+        match self {
+            RunsAs::External | RunsAs::Systemd => true,
+            RunsAs::Process | RunsAs::Coordinator => false,
+        }
+    }
+
+    /// Whether nobody knows of an instance before it registers itself.
+    pub fn registers_itself(self) -> bool {
+        match self {
+            RunsAs::External => true,
+            RunsAs::Process | RunsAs::Coordinator | RunsAs::Systemd => false,
+        }
+    }
+}
+
 /// How a port gets its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -7,6 +7,7 @@
 
 mod change;
 mod desired;
+mod elsewhere;
 mod lacking;
 mod leaving;
 mod probing;
@@ -18,7 +19,7 @@ mod starting;
 mod stopping;
 mod view;
 
-pub use desired::{Desired, DesiredService, ProbeRhythm};
+pub use desired::{Desired, DesiredService, Elsewhere, Keeper, ProbeRhythm};
 pub use view::{Action, Change, InstanceView, Phase, ServiceView, Subject, Target};
 
 use crate::timer::Timers;

@@ -27,6 +27,8 @@ pub enum Origin {
     /// The supervisor runs it.
     #[default]
     Supervised,
+    /// It was put on a host, where something else keeps it running.
+    Placed,
     /// It registered by itself over the API.
     Announced,
 }
@@ -36,6 +38,7 @@ impl Origin {
     pub fn as_str(self) -> &'static str {
         match self {
             Origin::Supervised => "supervised",
+            Origin::Placed => "placed",
             Origin::Announced => "announced",
         }
     }

@@ -1,7 +1,6 @@
 //! What a message says, in English and German. Knows neither receivers nor roads.
 
 use haus_model::house::House;
-use haus_model::service::RunsAs;
 use haus_model::unit::format_duration;
 use haus_notify::{Message, State};
 use haus_watch::alert::{self, Subject, Tell, TellState};
@@ -202,7 +201,7 @@ fn fill(text: &str, house: &House, subject: &Subject) -> String {
         Subject::Service(name) => name.to_string(),
         Subject::Credential(name) => name.to_string(),
     };
-    let is_external = |name| house.services.get(name).is_some_and(|one| one.runs_as == RunsAs::External);
+    let is_external = |name| house.services.get(name).is_some_and(|one| one.runs_as.is_elsewhere());
     // What runs somewhere else has no log here.
     let text = match subject {
         Subject::Service(name) if is_external(name) => text.replace("haus logs", "haus events"),
@@ -232,6 +231,7 @@ mod tests {
     use crate::fixture;
     use haus_model::Timestamp;
     use haus_model::alert::AlertLevel;
+    use haus_model::service::RunsAs;
 
     fn tell(subject: &str, kind: &str, state: TellState) -> Tell {
         Tell {

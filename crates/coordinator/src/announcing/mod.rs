@@ -26,7 +26,6 @@ use haus_api::{Problem, ProblemCode};
 use haus_model::alert::AlertLevel;
 use haus_model::health::HealthState;
 use haus_model::house::House;
-use haus_model::service::RunsAs;
 use haus_model::{InstanceId, Scope, ServiceName};
 use haus_store::{AnnouncedRow, Batch, EventKind, NewEvent, Write};
 use haus_trail::{Action, Outcome};
@@ -100,7 +99,7 @@ pub(crate) fn tell(desk: &Desk, changes: &[AnnouncedChange]) {
 fn sound(desk: &Desk, changes: &[AnnouncedChange]) {
     let (house, now) = (desk.house(), desk.clock.wall());
     let is_outside = |name: &ServiceName| {
-        house.services.get(name).is_some_and(|service| service.runs_as == RunsAs::External)
+        house.services.get(name).is_some_and(|service| service.runs_as.registers_itself())
     };
     let changed: BTreeMap<&ServiceName, &AnnouncedChange> =
         changes.iter().map(|change| (&change.service, change)).filter(|(name, _)| is_outside(name)).collect();
@@ -131,7 +130,7 @@ fn sound(desk: &Desk, changes: &[AnnouncedChange]) {
 /// Clears the alerts of a service whose last instance somebody has deregistered: nobody misses it any more.
 fn all_left(desk: &Desk, service: &ServiceName, why: &str) {
     let house = desk.house();
-    let is_outside = house.services.get(service).is_none_or(|service| service.runs_as == RunsAs::External);
+    let is_outside = house.services.get(service).is_none_or(|service| service.runs_as.registers_itself());
     if is_outside && desk.directory.standing(service).is_none() {
         let now = desk.clock.wall();
         desk.alarms.clear(now, service.as_str(), SERVICE_DEGRADED, why);

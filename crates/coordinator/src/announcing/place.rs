@@ -7,7 +7,7 @@
 use super::said::instance_id;
 use haus_api::{Problem, ProblemCode};
 use haus_model::house::House;
-use haus_model::service::{RunsAs, Service};
+use haus_model::service::Service;
 use haus_model::{InstanceId, ServiceName};
 
 /// An instance, by who says that it exists.
@@ -100,17 +100,15 @@ pub(super) fn unknown(service: &ServiceName, instance: Option<&str>) -> Problem 
 
 /// How many copies the house runs; none when it does not run the service.
 pub(super) fn supervised(house: &House, service: &ServiceName) -> Option<u32> {
-    let runs = |service: &&Service| match service.runs_as {
-        RunsAs::Process | RunsAs::Coordinator => true,
-        RunsAs::External => false,
-    };
-    house.services.get(service).filter(runs).map(|service| service.instances)
+    let runs_here = |service: &&Service| !service.runs_as.registers_itself();
+    house.services.get(service).filter(runs_here).map(|service| service.instances)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::fixture;
+    use haus_model::service::RunsAs;
 
     fn house() -> House {
         let mut scanner = fixture::service("scanner", 1);

@@ -9,7 +9,6 @@ use haus_api::health::ServiceCheck;
 use haus_api::registry::{Instance, Service, ServiceHealth};
 use haus_api::{Problem, ProblemCode};
 use haus_model::house::House;
-use haus_model::service::RunsAs;
 use haus_model::{ServiceName, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -157,7 +156,7 @@ fn known(
     urls: Vec<String>,
 ) -> Known {
     let service = house.services.get(&name);
-    let runs_outside = service.is_none_or(|service| service.runs_as == RunsAs::External);
+    let runs_outside = service.is_none_or(|service| service.runs_as.registers_itself());
     Known {
         about: service.and_then(|service| service.about.clone()),
         needs: service.map(|service| service.needs.clone()).unwrap_or_default(),

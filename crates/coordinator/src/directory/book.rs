@@ -171,7 +171,7 @@ impl Book {
         let (id, load, lease_until) = (entry.id.clone(), entry.load, entry.lease_until);
         let former = self.rows.get(&id).map(|row| (row.entry().state, row.entry().run));
         let is_another_process =
-            entry.origin == Origin::Supervised && former.is_some_and(|(_, run)| run != entry.run);
+            entry.origin != Origin::Announced && former.is_some_and(|(_, run)| run != entry.run);
         let former = former.map(|(state, _)| state);
         let (state, why) = (entry.state, entry.why.clone());
         let name = name_of(&entry);

@@ -20,9 +20,15 @@ impl Engine {
             Ask::Config(id, reply) => {
                 let _ = reply.send(self.config(&id));
             }
-            Ask::Restart(request, reply) => {
-                let _ = reply.send(self.restart(&request));
-            }
+            Ask::Restart(request, reply) => match self.units_meant(&request) {
+                Ok(units) if units.is_empty() => {
+                    let _ = reply.send(self.restart(&request));
+                }
+                Ok(units) => self.restart_units(&request, units, reply),
+                Err(problem) => {
+                    let _ = reply.send(Err(*problem));
+                }
+            },
             Ask::Reload(reply) => self.reload(Some(reply)),
             Ask::Errand(errand) => self.run_errand(errand),
             Ask::Down(reply) => {

@@ -155,7 +155,10 @@ impl Engine {
 
     fn instances_of(&self, service: &ServiceName) -> Vec<Instance> {
         let views = self.conductor.service(service).map(|view| view.instances).unwrap_or_default();
-        let ip = self.addresses.address(service).and_then(|address| address.parse::<IpAddr>().ok());
+        let ip = |id: &InstanceId| {
+            let address = self.addresses.address_of(id)?;
+            address.parse::<IpAddr>().ok()
+        };
         let only_port = |id: &InstanceId| {
             let ports = self.addresses.ports(id);
             if ports.len() == 1 { ports.into_values().next() } else { None }
@@ -166,7 +169,7 @@ impl Engine {
             phase: view.phase,
             runs: view.pid.is_some(),
             why: view.why.clone(),
-            address: ip
+            address: ip(&view.id)
                 .zip(self.addresses.port(&view.id, None).or_else(|| only_port(&view.id)))
                 .map(|(ip, port)| SocketAddr::new(ip, port)),
         };

@@ -7,6 +7,7 @@
 use super::Engine;
 use crate::accepted::Accepted;
 use crate::alarms::SERVICE_REDEPLOYED;
+use crate::ports::Held;
 use crate::{durable, fingerprint, ports};
 use haus_model::ServiceName;
 use haus_model::alert::AlertLevel;
@@ -88,7 +89,7 @@ enum Fault {
 
 fn fault(phase: Phase) -> Fault {
     match phase {
-        Phase::Healthy | Phase::Completed | Phase::Stopped => Fault::None,
+        Phase::Healthy | Phase::Unwatched | Phase::Completed | Phase::Stopped => Fault::None,
         // A restart of what was broken is not the end of being broken.
         Phase::Waiting | Phase::Preparing | Phase::Starting | Phase::Stopping => Fault::Unsaid,
         Phase::Degraded => Fault::Degraded,
@@ -105,11 +106,20 @@ impl Engine {
             return;
         };
         let Some(current) = self.house.services.get(name).cloned() else { return };
-        if self.draining || current.runs_as != RunsAs::Process {
+        let is_ours = match current.runs_as {
+            RunsAs::Process => true,
+            // Whoever keeps it running restarts it; it has no steps of recovery here.
+            RunsAs::Systemd => false,
+            RunsAs::Coordinator | RunsAs::External => return,
+        };
+        if self.draining {
             return;
         }
         let (now, print) = (self.clock.wall(), fingerprint::service_fingerprint(&current));
-        if phase == Phase::Healthy {
+        if !is_ours {
+            // Nor has it any of a time when it was ours.
+            self.recovery.kept.ladder.keep_only(|other| other != name);
+        } else if phase == Phase::Healthy {
             self.recovery.kept.ladder.handle_healthy(now, name, &print);
             self.recovery.kept.definitions.entry(name.clone()).or_default().insert(print.clone(), current);
             self.recovery.prune(name, &print);
@@ -208,10 +218,12 @@ impl Engine {
         }
         let mut house = self.house.clone();
         house.services.insert(name.clone(), good);
-        let chosen = ports::choose(&house, &*self.store, &self.numbers, &BTreeSet::new())
+        let whereabouts = self.addresses.whereabouts().clone();
+        let held = Held { running: &BTreeSet::new(), elsewhere: &whereabouts.ports_here() };
+        let chosen = ports::choose(&house, &*self.store, &self.numbers, held)
             .map_err(|error| format!("no ports for its last good definition: {}", crate::chain(&error)))?;
         let former = self.recovery.kept.redeployed.insert(name.clone(), (print.to_owned(), why.to_owned()));
-        let accepted = Accepted::new(self.root.clone(), house, &chosen.auto);
+        let accepted = Accepted::new(self.root.clone(), house, whereabouts, &chosen.auto);
         self.recovery.is_own_step = true;
         let taken = self.take_over(accepted);
         self.recovery.is_own_step = false;

@@ -14,6 +14,7 @@ mod probe;
 mod register;
 mod reload;
 mod report;
+mod units;
 mod view;
 
 pub(crate) use arm::{ENROLMENT_FILE, is_enrolled};
@@ -29,6 +30,7 @@ use crate::plan;
 use crate::ports::Numbers;
 use crate::progress::{Count, Observer, Progress};
 use crate::snapshot;
+use crate::whereabouts::Standpoint;
 use arm::{Armed, Arming};
 use haus_api::Problem;
 use haus_api::control::{Done, Reloaded, RestartRequest};
@@ -137,6 +139,8 @@ pub(crate) enum Ask {
 pub(crate) struct Parts {
     /// The plan file or folder, for reloads.
     pub path: PathBuf,
+    /// Where in the plan this coordinator is.
+    pub standpoint: Standpoint,
     /// What the use cases work with.
     pub desk: Arc<Desk>,
     /// What is to run.
@@ -164,6 +168,7 @@ pub(crate) struct Parts {
 /// The engine.
 pub(crate) struct Engine {
     path: PathBuf,
+    standpoint: Standpoint,
     desk: Arc<Desk>,
     root: PathBuf,
     house: House,
@@ -222,6 +227,7 @@ impl Engine {
             addresses: parts.accepted.addresses(),
             numbers: parts.accepted.numbers(),
             path: parts.path,
+            standpoint: parts.standpoint,
             root: parts.accepted.root,
             house: parts.accepted.house,
             places: parts.desk.places.clone(),

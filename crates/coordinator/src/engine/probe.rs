@@ -1,12 +1,15 @@
 //! Starting probes: each on its own task, so that none delays another.
 
 use super::{Engine, Input};
+use crate::spawn::SEARCH_PATH;
 use haus_model::health::{ProbeKind, ProbeOutcome};
 use haus_model::service::Service;
 use haus_model::{InstanceId, PortName};
 use haus_probe::ProbeTarget;
 use haus_supervise::account;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -16,7 +19,7 @@ impl Engine {
         let Some(check) = &service.health else { return };
         let timeout = check.timeout;
         let target = self.target(service, id, &check.probe);
-        let is_command = matches!(check.probe, ProbeKind::Command { .. });
+        let is_command = matches!(check.probe, ProbeKind::Command { .. } | ProbeKind::Process);
         let probes = Arc::clone(if is_command { &self.command_probes } else { &self.probes });
         let (inputs, id) = (self.inputs.clone(), id.clone());
         tokio::spawn(async move {
@@ -42,7 +45,7 @@ impl Engine {
             let _ = reply.send(None);
             return;
         };
-        if matches!(check.probe, ProbeKind::Process) {
+        if matches!(check.probe, ProbeKind::Process) && self.unit(id).is_none() {
             let _ = reply.send(None);
             return;
         }
@@ -85,8 +88,20 @@ impl Engine {
                     account: self.ids(service)?,
                 })
             }
-            ProbeKind::Process => Err("a process check needs no probe".to_owned()),
+            ProbeKind::Process => self.unit(id).ok_or_else(|| "a process check needs no probe".to_owned()),
         }
+    }
+
+    /// The question to systemd about a unit on this machine that nothing else can be asked about.
+    fn unit(&self, id: &InstanceId) -> Option<ProbeTarget> {
+        let whereabouts = self.addresses.whereabouts();
+        let unit = whereabouts.placed(id).filter(|placed| whereabouts.is_here(placed))?.unit.clone()?;
+        Some(ProbeTarget::Command {
+            argv: ["systemctl", "is-active", "--", &unit].map(str::to_owned).to_vec(),
+            env: BTreeMap::from([("PATH".to_owned(), SEARCH_PATH.to_owned())]),
+            folder: PathBuf::from("/"),
+            account: None,
+        })
     }
 
     fn address(
@@ -95,8 +110,8 @@ impl Engine {
         id: &InstanceId,
         port: Option<&PortName>,
     ) -> Result<SocketAddr, String> {
-        let address: IpAddr =
-            service.address.parse().map_err(|_| format!("{} is no address", service.address))?;
+        let address = self.addresses.address_of(id).unwrap_or(&service.address);
+        let address: IpAddr = address.parse().map_err(|_| format!("{address} is no address"))?;
         let port = self.addresses.port(id, port).ok_or_else(|| format!("{id} has no port to probe"))?;
         Ok(SocketAddr::new(address, port))
     }

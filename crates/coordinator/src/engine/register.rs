@@ -34,16 +34,23 @@ impl Engine {
         };
         let now = self.clock.now();
         let main_port = self.house.services.get(&id.service).and_then(|service| service.main_port().cloned());
+        let placed = self.addresses.whereabouts().placed(id);
+        let mut metadata = BTreeMap::new();
+        if let Some(placed) = placed {
+            metadata.insert("host".to_owned(), placed.host.to_string());
+            metadata.extend(placed.unit.iter().map(|unit| ("unit".to_owned(), unit.clone())));
+        }
+        let is_ours = !self.is_placed(&id.service);
         let entry = Entry {
             id: id.clone(),
-            origin: Origin::Supervised,
+            origin: if is_ours { Origin::Supervised } else { Origin::Placed },
             name: None,
             version: None,
-            metadata: BTreeMap::new(),
+            metadata,
             weight: 1,
             load: None,
             run: view.run,
-            address: self.addresses.address(&id.service).unwrap_or_default().to_owned(),
+            address: self.addresses.address_of(id).unwrap_or_default().to_owned(),
             ports: self.addresses.ports(id),
             main_port,
             state: view.health,
@@ -59,7 +66,10 @@ impl Engine {
     /// Enters every instance: after a start and after another plan.
     pub(super) fn register_all(&mut self) {
         let rows = self.desk.directory.seen().rows;
-        let known = rows.iter().map(Row::entry).filter(|entry| entry.origin == Origin::Supervised);
+        let known = rows.iter().map(Row::entry).filter(|entry| match entry.origin {
+            Origin::Supervised | Origin::Placed => true,
+            Origin::Announced => false,
+        });
         let known: Vec<InstanceId> = known.map(|entry| entry.id.clone()).collect();
         let there: Vec<InstanceId> = self.conductor.instances().map(|view| view.id.clone()).collect();
         for id in known.iter().chain(&there) {
@@ -99,7 +109,12 @@ impl Engine {
 
     /// Whether the instances of a service register themselves.
     pub(super) fn runs_outside(&self, name: &ServiceName) -> bool {
-        self.house.services.get(name).is_some_and(|service| service.runs_as == RunsAs::External)
+        self.house.services.get(name).is_some_and(|service| service.runs_as.registers_itself())
+    }
+
+    /// Whether the instances of a service were put on hosts and are kept running there.
+    pub(super) fn is_placed(&self, name: &ServiceName) -> bool {
+        self.house.services.get(name).is_some_and(|service| service.runs_as == RunsAs::Systemd)
     }
 
     /// The conductor only stands in for external services; what becomes of them is told by who registers.
@@ -149,7 +164,13 @@ impl Engine {
                 run: view.run,
                 address: None,
                 weight: row.map_or(1, |row| row.entry().weight),
-                state: row.map_or(HealthState::Offline, |row| row.entry().state),
+                state: row.map_or(HealthState::Offline, |row| {
+                    match (row.entry().state, row.entry().origin) {
+                        // It runs whether it was asked yet or not: nothing is known against it.
+                        (HealthState::Unknown, Origin::Placed) => HealthState::Degraded,
+                        (state, Origin::Placed | Origin::Supervised | Origin::Announced) => state,
+                    }
+                }),
                 why,
             });
         }

@@ -7,6 +7,7 @@
 use super::ask::internal;
 use super::{Engine, Input};
 use crate::accepted::Accepted;
+use crate::ports::Held;
 use crate::progress::Progress;
 use crate::{plan, ports};
 use haus_api::control::Reloaded;
@@ -100,15 +101,20 @@ impl Engine {
         let mut house = self.acceptable(&loaded)?;
         let root =
             std::path::absolute(&loaded.root).map_err(|error| internal("find the plan's folder", &error))?;
+        let looked = self.standpoint.look(&mut house).map_err(|error| {
+            Problem::new(ProblemCode::PlanRefused, crate::chain(&error)).with_hint(error.remedy())
+        })?;
         let needs_up = plan::keep_listeners(&self.house, &mut house);
-        let chosen = ports::choose(&house, &*self.store, &self.numbers, &BTreeSet::new())
+        let held = Held { running: &BTreeSet::new(), elsewhere: &looked.whereabouts.ports_here() };
+        let chosen = ports::choose(&house, &*self.store, &self.numbers, held)
             .map_err(|error| internal("choose ports", &error))?;
-        let accepted = Accepted::new(root, house, &chosen.auto);
+        let accepted = Accepted::new(root, house, looked.whereabouts, &chosen.auto);
         let addresses = accepted.addresses();
         let mut reloaded = plan::difference((&self.house, &self.addresses), (&accepted.house, &addresses));
         reloaded.needs_up = needs_up;
         reloaded.findings = loaded.findings;
-        Ok(Reloading { accepted, reloaded, notes: chosen.notes, reply: None })
+        let notes = looked.notes.into_iter().chain(chosen.notes).collect();
+        Ok(Reloading { accepted, reloaded, notes, reply: None })
     }
 
     /// The new house when the plan has no errors and is still this house and stage.

@@ -134,6 +134,7 @@ impl Engine {
             main_port: entry.main_port.as_ref().and_then(|name| entry.ports.get(name)).copied(),
             lease_until: None,
             revision: entry.revision,
+            host: None,
         }
     }
 
@@ -149,13 +150,14 @@ impl Engine {
             since: self.clock.wall_of(view.since),
             why: view.why.clone(),
             restarts: view.restarts,
-            address: self.addresses.address(&view.id.service).unwrap_or_default().to_owned(),
+            address: self.addresses.address_of(&view.id).unwrap_or_default().to_owned(),
             ports: ports.into_iter().map(|(name, number)| (name.to_string(), number)).collect(),
             evidence: (!view.last_evidence.is_empty()).then(|| view.last_evidence.clone()),
             next_try: view.next_try.map(|at| self.clock.wall_of(at)),
             main_port: self.addresses.port(&view.id, None),
             lease_until: row.and_then(|row| row.note.lease_until).map(|at| self.clock.wall_of(at)),
             revision: row.map_or(0, |row| row.entry().revision),
+            host: self.addresses.whereabouts().placed(&view.id).map(|placed| placed.host.clone()),
         }
     }
 

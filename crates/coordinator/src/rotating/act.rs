@@ -212,6 +212,10 @@ impl Job<'_> {
     async fn deliver(&self, way: Way) -> Done {
         let mut restarting = Vec::new();
         for service in consumers(&self.house, &self.row) {
+            if service.runs_as == RunsAs::Systemd {
+                self.leave_to_apply(service)?;
+                continue;
+            }
             match service.new_credential {
                 NewCredential::Restart => restarting.push(self.begin_restart(service).await?),
                 NewCredential::Reread => self.replace_files(service, way, None, &mut restarting).await?,
@@ -228,6 +232,23 @@ impl Job<'_> {
             // A process that was started with the old value may find files of the start before it.
             Way::Old => self.remove_previous().await,
         }
+    }
+
+    /// A service on a host gets its files from `haus apply` alone. Where the old value ends with the rotation it
+    /// would stand there without a valid one, so the rotation ends instead.
+    fn leave_to_apply(&self, service: &Service) -> Done {
+        if self.rotation.has_server {
+            return Err(lasting(format!(
+                "{} runs on a host, and only `haus apply` brings it another value; take it out of the scope, or change \
+                 the password by hand and give it with `haus credential create`",
+                service.name
+            )));
+        }
+        self.desk.note(&format!(
+            "credential {} has another value; `haus apply` brings it to {}",
+            self.row.name, service.name
+        ));
+        Ok(())
     }
 
     /// New files for every running instance. One that is started meanwhile gets them at its start.
@@ -358,7 +379,9 @@ impl Job<'_> {
     /// Every consumer is well with the new value, and a login with it works.
     async fn prove(&self) -> Done {
         for name in &self.rotation.consumers {
-            if let Some(service) = self.house.services.get(name.as_str()) {
+            // What has no new value has nothing to prove.
+            let has_it = |service: &&Service| service.runs_as != RunsAs::Systemd;
+            if let Some(service) = self.house.services.get(name.as_str()).filter(has_it) {
                 self.prove_service(service).await?;
             }
         }
@@ -461,7 +484,7 @@ impl Job<'_> {
 /// In which phases an instance has nothing against a new value.
 pub(super) fn is_well(phase: Phase) -> bool {
     match phase {
-        Phase::Healthy | Phase::Completed | Phase::Stopped => true,
+        Phase::Healthy | Phase::Unwatched | Phase::Completed | Phase::Stopped => true,
         Phase::Waiting
         | Phase::Preparing
         | Phase::Starting
@@ -479,6 +502,7 @@ fn is_coming(phase: Phase) -> bool {
     match phase {
         Phase::Waiting | Phase::Preparing | Phase::Starting | Phase::BackingOff | Phase::Stopping => true,
         Phase::Healthy
+        | Phase::Unwatched
         | Phase::Degraded
         | Phase::Offline
         | Phase::Completed

@@ -5,7 +5,7 @@ use crate::arguments::Parent;
 use crate::exit::{Code, FAILED, Failure, WRONG_USE};
 use crate::outlet::Outlet;
 use crate::terminal;
-use haus_coordinator::{KeyPlace, Options, Places};
+use haus_coordinator::{KeyPlace, Options, Places, Standpoint};
 use std::io::IsTerminal;
 
 pub(crate) fn cmd_core(arguments: &Parent) -> Result<Code, Failure> {
@@ -15,9 +15,13 @@ pub(crate) fn cmd_core(arguments: &Parent) -> Result<Code, Failure> {
     let stage = arguments.stage.parse().map_err(|error| {
         Failure::from_error(WRONG_USE, &error, "start the house with `haus up DIR --stage STAGE`")
     })?;
+    let host = arguments.standpoint.host.as_deref().map(str::parse).transpose().map_err(|error| {
+        Failure::from_error(WRONG_USE, &error, "start the house with `haus up DIR --host NAME`")
+    })?;
     let options = Options {
         path: arguments.path.clone(),
         stage,
+        standpoint: Standpoint { host, places_file: arguments.standpoint.places.clone() },
         places: Places::new(&arguments.state, &arguments.run),
         keys: KeyPlace {
             file: arguments.keys.key_file.clone(),

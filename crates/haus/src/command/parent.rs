@@ -22,7 +22,11 @@ pub(crate) fn cmd_parent(arguments: &Parent) -> Result<Code, Failure> {
     if arguments.plain {
         core.push("--plain".to_owned());
     }
-    for (name, path) in key_flags(&arguments.keys) {
+    if let Some(host) = &arguments.standpoint.host {
+        core.extend(["--host".to_owned(), host.clone()]);
+    }
+    let places = arguments.standpoint.places.as_deref().map(|path| ("--places", path));
+    for (name, path) in key_flags(&arguments.keys).chain(places) {
         core.extend([name.to_owned(), utf8(path)?.to_owned()]);
     }
     let options =

@@ -37,11 +37,12 @@ pub(crate) fn render(status: &HouseStatus, colour: bool, width: Option<usize>) -
     text.push('\n');
     let rows = rows(status);
     let layout = Layout::new(&rows, width);
-    let heading = ["SERVICE", "STATE", "SINCE", "PID", "ADDRESS", "URL", "WHY"].map(str::to_owned);
+    let heading = ["SERVICE", "STATE", "SINCE", "PID", "ADDRESS", "HOST", "URL", "WHY"].map(str::to_owned);
     text.push_str(&layout.line(&heading, str::to_owned));
     for row in rows {
         let paint = |state: &str| paint(state, &row.state, colour);
-        let cells = [&row.name, &row.state, &row.since, &row.pid, &row.address, &row.url, &row.why];
+        let cells =
+            [&row.name, &row.state, &row.since, &row.pid, &row.address, &row.host, &row.url, &row.why];
         text.push_str(&layout.line(&cells.map(Clone::clone), paint));
     }
     if let Some(columns) = layout.url_needs {
@@ -56,6 +57,8 @@ struct Row {
     since: String,
     pid: String,
     address: String,
+    /// The host, when something else keeps it running there.
+    host: String,
     url: String,
     why: String,
 }
@@ -63,6 +66,9 @@ struct Row {
 /// How wide the columns are that are not fixed.
 struct Layout {
     name: usize,
+    address: usize,
+    /// Width of the names of hosts; none when everything runs here.
+    host: Option<usize>,
     /// Width of the addresses through the gateway; none when there are none or no room is left for them.
     url: Option<usize>,
     /// From which width on there would be room for them.
@@ -72,14 +78,16 @@ struct Layout {
 }
 
 impl Layout {
-    /// State, since, pid and address, each with the gap behind it.
-    const FIXED: usize = 11 + 2 + 6 + 2 + 7 + 2 + 15 + 2;
+    /// State, since and pid, each with the gap behind it.
+    const FIXED: usize = 11 + 2 + 6 + 2 + 7 + 2;
 
     fn new(rows: &[Row], width: Option<usize>) -> Layout {
         let widest = |cell: fn(&Row) -> &String| rows.iter().map(|row| cell(row).chars().count()).max();
         let name = widest(|row| &row.name).unwrap_or(0).max(7);
         let url = widest(|row| &row.url).filter(|url| *url > 1);
-        let before_url = name + 2 + Layout::FIXED;
+        let address = widest(|row| &row.address).unwrap_or(0).max(15);
+        let host = widest(|row| &row.host).filter(|host| *host > 1).map(|host| host.max(4));
+        let before_url = name + 2 + Layout::FIXED + address + 2 + host.map_or(0, |host| host + 2);
         let needed = url.map(|url| before_url + url + 2 + WHY_LEAST);
         let is_wide_enough = width.is_none_or(|width| needed.is_none_or(|needed| width >= needed));
         let url = url.filter(|_| is_wide_enough);
@@ -87,18 +95,23 @@ impl Layout {
         let room = width.map_or(usize::MAX, |width| width.saturating_sub(before_why));
         Layout {
             name,
+            address,
+            host,
             url,
             url_needs: needed.filter(|_| !is_wide_enough),
             why: if room < WHY_LEAST { usize::MAX } else { room },
         }
     }
 
-    fn line(&self, cells: &[String; 7], paint: impl Fn(&str) -> String) -> String {
-        let [name, state, since, pid, address, url, why] = cells;
+    fn line(&self, cells: &[String; 8], paint: impl Fn(&str) -> String) -> String {
+        let [name, state, since, pid, address, host, url, why] = cells;
         let state = paint(&format!("{state:<11}"));
         let url = self.url.map(|width| format!("{url:<width$}  ")).unwrap_or_default();
-        let (name_width, why) = (self.name, shorten(why, self.why));
-        format!("{name:<name_width$}  {state}  {since:>6}  {pid:>7}  {address:<15}  {url}{why}\n")
+        let host = self.host.map(|width| format!("{host:<width$}  ")).unwrap_or_default();
+        let (name_width, address_width, why) = (self.name, self.address, shorten(why, self.why));
+        format!(
+            "{name:<name_width$}  {state}  {since:>6}  {pid:>7}  {address:<address_width$}  {host}{url}{why}\n"
+        )
     }
 }
 
@@ -125,6 +138,7 @@ fn service_row(service: &ServiceStatus, now: Timestamp) -> Row {
         since: span(now.since(service.since)),
         pid: "-".to_owned(),
         address: "-".to_owned(),
+        host: "-".to_owned(),
         url: url(service),
         why: service.why.clone(),
     }
@@ -150,6 +164,7 @@ fn instance_row(name: String, instance: &InstanceStatus, service: &ServiceStatus
         address: instance
             .main_port
             .map_or_else(|| "-".to_owned(), |port| format!("{}:{port}", instance.address)),
+        host: instance.host.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string),
         url: url(service),
         why: format!("{}{restarts}", instance.why),
     }
@@ -197,6 +212,7 @@ mod tests {
             main_port: port,
             lease_until: None,
             revision: 1,
+            host: None,
         };
         ServiceStatus {
             name: name.parse().unwrap(),
@@ -252,6 +268,24 @@ mod tests {
             "SERVICE  STATE         SINCE      PID  ADDRESS          URL                    WHY\n\
              web      healthy          0s     4711  127.0.0.1:29001  http://web.localhost/  GET /health answered 200\n\
              db       healthy          0s     4711  -                -                      GET /health answered 200\n",
+        );
+    }
+
+    #[test]
+    fn the_host_is_shown_where_something_runs_elsewhere() {
+        let mut far = service("db", Some(5_432), &[]);
+        far.instances[0] = InstanceStatus {
+            pid: None,
+            address: "192.168.200.100".into(),
+            host: Some("database".parse().unwrap()),
+            ..far.instances[0].clone()
+        };
+        check(
+            vec![service("web", None, &[]), far],
+            None,
+            "SERVICE  STATE         SINCE      PID  ADDRESS               HOST      WHY\n\
+             web      healthy          0s     4711  -                     -         GET /health answered 200\n\
+             db       healthy          0s        -  192.168.200.100:5432  database  GET /health answered 200\n",
         );
     }
 

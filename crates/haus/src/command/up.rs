@@ -34,6 +34,7 @@ pub(crate) fn cmd_up(arguments: &Up, mode: Mode) -> Result<Code, Failure> {
     show(&loaded, Severity::Warning);
     let house = stage(plan, arguments.stage.as_deref())?;
     let places = locate::places(house.name.as_str(), arguments.state.as_deref())?;
+    known_host(house, arguments.standpoint.host.as_deref())?;
     let own = super::parent::own_program()?;
     let path = std::path::absolute(&arguments.path).map_err(|error| {
         Failure::new(WRONG_USE, format!("cannot tell where {} is: {error}", arguments.path.display()))
@@ -50,7 +51,11 @@ pub(crate) fn cmd_up(arguments: &Up, mode: Mode) -> Result<Code, Failure> {
     if mode == Mode::Service {
         command.arg("--plain");
     }
-    for (name, path) in super::parent::key_flags(&arguments.keys) {
+    if let Some(host) = &arguments.standpoint.host {
+        command.args(["--host", host]);
+    }
+    let places_flag = arguments.standpoint.places.as_deref().map(|path| ("--places", path));
+    for (name, path) in super::parent::key_flags(&arguments.keys).chain(places_flag) {
         // The parent and the core work elsewhere.
         let path = std::path::absolute(path).map_err(|error| {
             Failure::new(WRONG_USE, format!("cannot tell where {} is: {error}", path.display()))
@@ -64,12 +69,23 @@ pub(crate) fn cmd_up(arguments: &Up, mode: Mode) -> Result<Code, Failure> {
         .hint("see that the program `haus` is still in its place"))
 }
 
+/// Whether this machine is a host of the plan, when it is said to be one.
+fn known_host(house: &House, host: Option<&str>) -> Result<(), Failure> {
+    let Some(host) = host.filter(|host| !house.hosts.contains_key(*host)) else { return Ok(()) };
+    let names: Vec<&str> = house.hosts.keys().map(haus_model::HostName::as_str).collect();
+    let hint = match names.as_slice() {
+        [] => "leave --host out: everything of this house runs on the machine in front of you".to_owned(),
+        names => format!("choose one with --host: {}", names.join(", ")),
+    };
+    Err(Failure::new(WRONG_USE, format!("the plan has no host `{host}`")).hint(hint))
+}
+
 /// Shows the errors of a plan as they stand on disk.
 pub(super) fn show_errors(path: &Path) {
     show(&haus_houseplan::load(path, &DiskFiles), Severity::Error);
 }
 
-fn show(loaded: &Loaded, least: Severity) {
+pub(super) fn show(loaded: &Loaded, least: Severity) {
     let style = Style {
         color: terminal::colour_error(),
         width: terminal::width().unwrap_or(terminal::WIDTH_DEFAULT),
@@ -81,7 +97,7 @@ fn show(loaded: &Loaded, least: Severity) {
     }
 }
 
-fn stage<'plan>(plan: &'plan Plan, wanted: Option<&str>) -> Result<&'plan House, Failure> {
+pub(super) fn stage<'plan>(plan: &'plan Plan, wanted: Option<&str>) -> Result<&'plan House, Failure> {
     let names: Vec<&str> = plan.stages.keys().map(haus_model::StageName::as_str).collect();
     let found = match wanted {
         Some(wanted) => plan.stages.iter().find(|(name, _)| name.as_str() == wanted).map(|(_, house)| house),

@@ -4,26 +4,31 @@
 
 mod alerts;
 mod credential;
+mod deployment;
+mod machine;
 mod route;
 mod service;
 
+pub(crate) use deployment::local_folder;
+pub(crate) use machine::key_lines;
+
 use crate::draft::{Draft, Stage};
 use crate::shape::parse_listen;
-use crate::variable::Scope;
+use crate::variable::{Home, Scope};
 use haus_model::{GatewaySettings, House};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 /// The house as one stage sees it.
-pub(crate) fn house(draft: &Draft<'_>, stage: &Stage<'_>) -> Option<House> {
+pub(crate) fn house(draft: &Draft<'_>, stage: &Stage<'_, '_>) -> Option<House> {
     let domain = stage.domain(draft);
     let mut services = BTreeMap::new();
     for service in &draft.services {
-        let scope = Scope { draft, stage, domain: &domain, service: Some(service) };
+        let scope = Scope { draft, stage, domain: &domain, home: Home::Service(service) };
         let service = service::build(scope, service)?;
         services.insert(service.name.clone(), service);
     }
-    let scope = Scope { draft, stage, domain: &domain, service: None };
+    let scope = Scope { draft, stage, domain: &domain, home: Home::Route };
     let routes = draft.routes.iter().map(|host| route::build(scope, host)).collect::<Option<Vec<_>>>()?;
     let mut by_host: BTreeMap<String, haus_model::route::HostRoutes> = BTreeMap::new();
     for (host, paths) in routes {
@@ -37,15 +42,17 @@ pub(crate) fn house(draft: &Draft<'_>, stage: &Stage<'_>) -> Option<House> {
         services,
         routes: by_host,
         credentials: credential::build(draft)?,
-        domain,
         api: alerts::api(draft),
         alerts: alerts::alerts(draft)?,
         maintenance: draft.maintenance.iter().map(alerts::maintenance).collect::<Option<_>>()?,
+        hosts: machine::hosts(draft, stage, &domain)?,
+        networks: machine::networks(draft, stage)?,
+        domain,
     })
 }
 
 /// What the stage says, with the defaults for the rest.
-fn gateway(stage: &Stage<'_>) -> Option<GatewaySettings> {
+fn gateway(stage: &Stage<'_, '_>) -> Option<GatewaySettings> {
     let usual = GatewaySettings::default();
     let written = &stage.gateway;
     Some(GatewaySettings {

@@ -1,10 +1,12 @@
 //! Routes of one host, with the host's variables filled in.
 
+use super::deployment::code;
 use crate::checks::{host_name, route_path};
 use crate::draft::{HostDraft, RouteDraft, TargetDraft};
-use crate::path::within_or_absolute;
+use crate::path::{within, within_or_absolute};
 use crate::variable::Scope;
 use haus_model::route::{HostRoutes, PathRoute, RouteTarget};
+use std::path::Path;
 
 /// The host's name in this stage, and its paths.
 pub(super) fn build(scope: Scope<'_, '_>, host: &HostDraft<'_>) -> Option<(String, HostRoutes)> {
@@ -30,8 +32,15 @@ fn path_route(scope: Scope<'_, '_>, route: &RouteDraft<'_>) -> Option<PathRoute>
                 RouteTarget::Service { service: name.parse().ok()?, port }
             }
         }
-        TargetDraft::Files { root, fallback, immutable } => RouteTarget::Files {
-            root: within_or_absolute(&scope.draft.folders[root.span.file as usize], root.text)?,
+        TargetDraft::Files { root, of, fallback, immutable } => RouteTarget::Files {
+            root: match of {
+                Some(service) => {
+                    let code = code(scope.draft, scope.stage, scope.draft.service(service.text)?)?;
+                    let inside = within(Path::new(""), root.text)?;
+                    if code == Path::new(".") { inside } else { code.join(inside) }
+                }
+                None => within_or_absolute(&scope.draft.folders[root.span.file as usize], root.text)?,
+            },
             fallback: fallback.map(|file| file.text.to_owned()),
             immutable: immutable.map(|prefix| prefix.text.to_owned()),
         },

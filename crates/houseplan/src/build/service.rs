@@ -1,30 +1,25 @@
 //! One service with its defaults and its templates.
 
+use super::deployment;
 use crate::draft::{Command, HealthDraft, ProbeDraft, ServiceDraft};
-use crate::path::within_or_absolute;
-use crate::shape::parse_address;
 use crate::tree::{Node, ScalarKind, Value};
 use crate::variable::Scope;
 use haus_model::health::{Expectation, HealthCheck, ProbeKind};
 use haus_model::json::Json;
-use haus_model::service::{Rollout, Service};
+use haus_model::service::{Recover, Restart, Rollout, Service};
 use haus_model::template::Template;
-use std::path::PathBuf;
 
 /// The service with every default; none when something in it is wrong after all.
 pub(super) fn build(scope: Scope<'_, '_>, written: &ServiceDraft<'_>) -> Option<Service> {
-    let folder = match written.folder {
-        Some(folder) => within_or_absolute(&scope.draft.folders[folder.span.file as usize], folder.text)?,
-        None => PathBuf::from("."),
-    };
+    let (draft, stage) = (scope.draft, scope.stage);
     let usual_rollout = if written.instances > 1 { Rollout::Rolling } else { Rollout::Replace };
     Some(Service {
         name: written.name.text.parse().ok()?,
         about: written.about.map(|about| about.text.to_owned()),
-        runs_as: written.runs_as,
+        runs_as: deployment::runs_as(stage, written),
         run: written.run.as_ref().map_or(Some(Vec::new()), |run| words(scope, run))?,
         user: written.user.map(|user| user.text.to_owned()),
-        folder,
+        folder: deployment::folder(draft, stage, written)?,
         prepare: written.prepare.iter().map(|command| words(scope, command)).collect::<Option<_>>()?,
         ports: written
             .ports
@@ -32,7 +27,7 @@ pub(super) fn build(scope: Scope<'_, '_>, written: &ServiceDraft<'_>) -> Option<
             .map(|port| Some((port.name.text.parse().ok()?, port.number)))
             .collect::<Option<_>>()?,
         address: match written.address {
-            Some(address) => parse_address(address.text)?.to_string(),
+            Some(address) => scope.listen_address(written, address)?,
             None => "127.0.0.1".to_owned(),
         },
         data: folders(written),
@@ -67,9 +62,18 @@ pub(super) fn build(scope: Scope<'_, '_>, written: &ServiceDraft<'_>) -> Option<
         instances: written.instances,
         limits: written.limits.unwrap_or_default(),
         rollout: written.rollout.map_or(usual_rollout, |(rollout, _)| rollout),
-        recover: written.recover,
+        recover: recover(scope, written),
         stop: written.stop,
+        deployment: deployment::build(scope, written)?,
     })
+}
+
+/// Without hosts nothing starts it by the clock: what does its work and ends runs once.
+fn recover(scope: Scope<'_, '_>, written: &ServiceDraft<'_>) -> Recover {
+    if scope.stage.fleet.without && written.ends() {
+        return Recover { restart: Restart::Never, ..written.recover };
+    }
+    written.recover
 }
 
 /// A command; splitting came before filling in, so a value with spaces stays one word.

@@ -38,13 +38,16 @@ pub(crate) fn check_acceptances<'t>(session: &Session<'t>, draft: &Draft<'t>) {
     }
 }
 
-/// Every acceptance with what it speaks for: the house or one service.
+/// Every acceptance with what it speaks for: the house, a service, a group or a host.
 fn all<'a, 't>(draft: &'a Draft<'t>) -> impl Iterator<Item = (Subject<'t>, Acceptance<'t>)> + use<'a, 't> {
     let house = draft.accept.iter().map(|acceptance| (Subject::House, *acceptance));
     let services = draft.services.iter().flat_map(|service| {
         service.accept.iter().map(|acceptance| (Subject::Service(service.name.text), *acceptance))
     });
-    house.chain(services)
+    let hosts = draft
+        .settings()
+        .flat_map(|(subject, settings)| settings.accept.iter().map(move |acceptance| (subject, *acceptance)));
+    house.chain(services).chain(hosts)
 }
 
 /// Marks the accepted faults and reports acceptances that accepted nothing.

@@ -39,6 +39,15 @@ pub(super) fn check<'t>(session: &Session<'t>, draft: &Draft<'t>) {
             }
         }
     }
+    for (subject, settings) in draft.settings() {
+        for (file, wanted) in settings.credentials() {
+            used.insert(wanted.text);
+            if let Some(file) = file {
+                file_name(session, subject, file);
+            }
+            known(session, draft, subject, "credential", wanted);
+        }
+    }
     used.extend(draft.alerts.receivers.iter().filter_map(|receiver| Some(receiver.credential()?.text)));
     for credential in &draft.credentials {
         one(session, draft, credential, used.contains(credential.name.text));

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 /// Addresses of services, and addresses in their commands and environments.
 pub(super) fn check<'t>(session: &Session<'t>, draft: &Draft<'t>) {
-    for service in &draft.services {
+    for service in draft.services.iter().filter(|service| !is_guarded(draft, service)) {
         let subject = Subject::Service(service.name.text);
         if let Some(address) = service.address
             && parse_address(address.text).is_some_and(|address| address.is_unspecified())
@@ -25,8 +25,23 @@ pub(super) fn check<'t>(session: &Session<'t>, draft: &Draft<'t>) {
     }
 }
 
+/// Whether a firewall of the plan decides wherever it runs who reaches it.
+fn is_guarded(draft: &Draft<'_>, service: &ServiceDraft<'_>) -> bool {
+    let has_firewall = |name: &str| {
+        draft.machine(name).is_some_and(|machine| {
+            let mut groups = machine.groups.iter().filter_map(|group| draft.group(group.text));
+            draft.everywhere.firewall.is_some()
+                || machine.settings.firewall.is_some()
+                || groups.any(|group| group.settings.firewall.is_some())
+        })
+    };
+    !service.on().is_empty()
+        && !draft.stages.iter().any(|stage| stage.without_hosts)
+        && service.on().iter().all(|host| has_firewall(host.text))
+}
+
 /// The gateway apart from the rest: it may listen elsewhere in each stage.
-pub(super) fn check_gateway<'t>(session: &Session<'t>, stage: &Stage<'t>) {
+pub(super) fn check_gateway<'t>(session: &Session<'t>, stage: &Stage<'_, 't>) {
     let Some(listen) = stage.gateway.listen else { return };
     if parse_listen(listen.text).is_some_and(|(address, _)| address.is_unspecified()) {
         report(session, Subject::Gateway, listen.span);

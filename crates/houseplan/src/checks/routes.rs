@@ -5,13 +5,13 @@ use crate::draft::{Draft, HostDraft, RouteDraft, Stage, TargetDraft};
 use crate::fault::{Fault, Session, Subject};
 use crate::shape::{Form, is_host_name};
 use crate::source::Span;
-use crate::variable::Scope;
+use crate::variable::{Home, Scope};
 use std::collections::HashMap;
 
 /// Hosts are compared after filling in: two keys may become one name in a stage.
-pub(super) fn check<'t>(session: &Session<'t>, draft: &Draft<'t>, stage: &Stage<'t>) {
+pub(super) fn check<'t>(session: &Session<'t>, draft: &Draft<'t>, stage: &Stage<'_, 't>) {
     let domain = stage.domain(draft);
-    let scope = Scope { draft, stage, domain: &domain, service: None };
+    let scope = Scope { draft, stage, domain: &domain, home: Home::Route };
     let mut claimed: HashMap<(String, &str), Span> = HashMap::new();
     for host in &draft.routes {
         let Some(name) = host_name(scope, host) else { continue };

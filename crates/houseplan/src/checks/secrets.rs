@@ -66,7 +66,7 @@ fn pair<'t>(
 }
 
 /// An address with a password in it.
-fn url<'t>(session: &Session<'t>, subject: Subject<'t>, value: Text<'t>) {
+pub(super) fn url<'t>(session: &Session<'t>, subject: Subject<'t>, value: Text<'t>) {
     if let Some(range) = url_password(value.text) {
         report_url(session, subject, session.sources.narrow(value.span, value.text, range));
     }
@@ -106,7 +106,7 @@ fn tree<'t>(session: &Session<'t>, subject: Subject<'t>, node: &'t Node<'t>) {
 }
 
 /// A command: options with their values, assignments, scripts in one word.
-fn words<'t>(session: &Session<'t>, subject: Subject<'t>, words: &[Argument<'t>]) {
+pub(super) fn words<'t>(session: &Session<'t>, subject: Subject<'t>, words: &[Argument<'t>]) {
     let sources = session.sources;
     let is_curl = words.first().is_some_and(|word| word.text.rsplit('/').next() == Some("curl"));
     for (at, word) in words.iter().enumerate() {

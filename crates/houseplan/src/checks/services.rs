@@ -9,10 +9,15 @@ use haus_model::unit::format_duration;
 
 /// Each service by itself, and the one that may exist only once.
 pub(super) fn check<'t>(session: &Session<'t>, draft: &Draft<'t>) {
+    // Hosts alone are a house too.
+    if !draft.machines.is_empty() && draft.services.is_empty() {
+        return;
+    }
     if draft.services.is_empty() && draft.services_key.is_none() {
         let span = draft.house.map(|house| house.span);
         let fault = Fault::new(Code::NoServices, Subject::House, span, "the house has no services");
-        session.report(fault.label("an empty house").remedy("add `services:` with what shall run"));
+        session
+            .report(fault.label("an empty house").remedy("add `services:` with what shall run, or `hosts:`"));
     } else if draft.services.is_empty() {
         let fault =
             Fault::new(Code::NoServices, Subject::House, draft.services_key, "the house has no services");
@@ -87,7 +92,8 @@ fn presence<'t>(session: &Session<'t>, service: &ServiceDraft<'t>) {
         let fault = Fault::new(Code::MissingKey, subject(service), service.name.span, message);
         session.report(fault.label("what shall run?").remedy("add `run: PROGRAM ARGUMENTS`"));
     }
-    if !service.has_health {
+    // Between two runs of a timer there is nothing to ask.
+    if !service.has_health && !service.ends() {
         let fault = Fault::new(
             Code::NoHealth,
             subject(service),

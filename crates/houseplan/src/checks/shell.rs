@@ -34,18 +34,28 @@ enum Syntax {
     Assignment,
 }
 
-/// Every command of every service.
+/// Every command of services, of their builds, and of hosts.
 pub(super) fn check<'t>(session: &Session<'t>, draft: &Draft<'t>) {
     for service in &draft.services {
-        for written in service.commands().filter_map(|command| command.written) {
-            let mut found: BTreeMap<Syntax, Vec<Range<usize>>> = BTreeMap::new();
-            for (syntax, range) in syntax(written.text) {
-                found.entry(syntax).or_default().push(range);
-            }
-            for (syntax, ranges) in found {
-                report(session, Subject::Service(service.name.text), written, syntax, &ranges);
-            }
+        let builds = service.deployment.iter().flat_map(|deployment| deployment.commands());
+        for written in service.commands().chain(builds).filter_map(|command| command.written) {
+            command(session, Subject::Service(service.name.text), written);
         }
+    }
+    for (subject, settings) in draft.settings() {
+        for written in settings.commands().filter_map(|command| command.written) {
+            command(session, subject, written);
+        }
+    }
+}
+
+fn command<'t>(session: &Session<'t>, subject: Subject<'t>, written: Text<'t>) {
+    let mut found: BTreeMap<Syntax, Vec<Range<usize>>> = BTreeMap::new();
+    for (syntax, range) in syntax(written.text) {
+        found.entry(syntax).or_default().push(range);
+    }
+    for (syntax, ranges) in found {
+        report(session, subject, written, syntax, &ranges);
     }
 }
 

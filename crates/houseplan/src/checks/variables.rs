@@ -1,24 +1,22 @@
-//! Every `${…}` of every text that has them.
+//! Every `${…}` of every text that has them: of services, builds, hosts and routes.
 
 use crate::code::Code;
-use crate::draft::{Draft, ProbeDraft, ServiceDraft, Stage};
+use crate::draft::{Command, ContentDraft, Draft, Machine, ProbeDraft, Stage};
 use crate::fault::{Fault, Session, Subject};
 use crate::shape::builtin_variables;
 use crate::source::Span;
 use crate::template::{Part, parts};
 use crate::tree::{Node, Text, Value};
-use crate::variable::{Meaningless, Scope};
+use crate::variable::{Home, Meaningless, Scope};
 use std::ops::Range;
 
-/// Texts of services see their service, hosts of routes only the house.
-pub(super) fn check<'t>(session: &Session<'t>, draft: &Draft<'t>, stage: &Stage<'t>) {
+/// Texts of services see their service, texts of hosts their host, hosts of routes only the house.
+pub(super) fn check<'t>(session: &Session<'t>, draft: &Draft<'t>, stage: &Stage<'_, 't>) {
     let domain = stage.domain(draft);
     for service in &draft.services {
-        let scope = Scope { draft, stage, domain: &domain, service: Some(service) };
+        let scope = Scope { draft, stage, domain: &domain, home: Home::Service(service) };
         let subject = Subject::Service(service.name.text);
-        for word in service.commands().flat_map(|command| &command.words) {
-            text(session, scope, subject, &word.text, |part| word.part(session.sources, part));
-        }
+        service.commands().for_each(|command| self::command(session, scope, subject, command));
         for (_, value) in &service.env {
             plain(session, scope, subject, *value);
         }
@@ -28,10 +26,45 @@ pub(super) fn check<'t>(session: &Session<'t>, draft: &Draft<'t>, stage: &Stage<
         if let Some(config) = service.config {
             tree(session, scope, subject, config);
         }
+        let scope = Scope { home: Home::Build(service), ..scope };
+        for command in service.deployment.iter().flat_map(|deployment| deployment.commands()) {
+            self::command(session, scope, subject, command);
+        }
     }
-    let scope = Scope { draft, stage, domain: &domain, service: None };
+    for machine in &stage.fleet.machines {
+        let scope = Scope { draft, stage, domain: &domain, home: Home::Machine(machine) };
+        self::machine(session, scope, machine);
+    }
+    let scope = Scope { draft, stage, domain: &domain, home: Home::Route };
     for host in &draft.routes {
         plain(session, scope, Subject::Host(host.host.text), host.host);
+    }
+}
+
+/// What one host gets: texts, templates and commands of every layer that it has.
+fn machine<'t>(session: &Session<'t>, scope: Scope<'_, 't>, machine: &Machine<'_, 't>) {
+    let subject = Subject::Machine(machine.name().text);
+    for layer in &machine.layers {
+        for (_, content) in layer.contents() {
+            let text = match content {
+                ContentDraft::Text(text) => Some(text),
+                ContentDraft::Template(file) => {
+                    scope.draft.path(file).and_then(|path| scope.draft.texts.get(&path).copied())
+                }
+                ContentDraft::From(_) | ContentDraft::Credential(_) => None,
+            };
+            if let Some(text) = text {
+                plain(session, scope, subject, text);
+            }
+        }
+        layer.commands().for_each(|command| self::command(session, scope, subject, command));
+    }
+}
+
+/// A command, word by word.
+fn command<'t>(session: &Session<'t>, scope: Scope<'_, 't>, subject: Subject<'t>, command: &Command<'t>) {
+    for word in &command.words {
+        text(session, scope, subject, &word.text, |part| word.part(session.sources, part));
     }
 }
 
@@ -104,7 +137,11 @@ fn report<'t>(
         Meaningless::NotHere(place) => {
             fault(Code::Variable, format!("`${{{name}}}` has no value in {place}"))
                 .label("belongs to a service")
-                .remedy("here are `${domain}`, `${house}`, `${stage}` and the plan's own variables")
+                .remedy(match scope.home {
+                    Home::Machine(_) => "here are `${domain}`, `${house}`, `${stage}`, `${host}`, `${host.NAME.address}`, `${SERVICE.address}`, `${SERVICE.port}` and the plan's own variables",
+                    Home::Build(_) => "here are `${domain}`, `${house}`, `${stage}`, `${service}`, `${host.NAME.address}` and the plan's own variables",
+                    Home::Service(_) | Home::Route => "here are `${domain}`, `${house}`, `${stage}` and the plan's own variables",
+                })
         }
         Meaningless::Absent(what) => fault(Code::Variable, format!("`${{{name}}}` has no value: {what}"))
             .label("has no value")
@@ -115,6 +152,14 @@ fn report<'t>(
             let remedy = session.suggest.remedy(head, names, otherwise);
             fault(Code::Variable, format!("`${{{name}}}` is no variable: there is no service `{head}`"))
                 .label("unknown service")
+                .remedy(remedy)
+        }
+        Meaningless::NoHost(host) => {
+            let hosts = scope.draft.machines.iter().map(|machine| machine.name.text);
+            let otherwise = || format!("add a host `{host}`, or name another one");
+            let remedy = session.suggest.remedy(&host, hosts, otherwise);
+            fault(Code::Variable, format!("`${{{name}}}` is no variable: there is no host `{host}`"))
+                .label("unknown host")
                 .remedy(remedy)
         }
         Meaningless::Itself => {
@@ -135,13 +180,16 @@ fn report<'t>(
 
 /// What could have been meant here.
 fn known<'a>(scope: Scope<'a, '_>) -> Vec<&'a str> {
-    let needs = scope.service.map(|service: &ServiceDraft<'_>| &service.needs);
+    let needs = match scope.home {
+        Home::Service(service) => service.needs.as_slice(),
+        Home::Build(_) | Home::Machine(_) | Home::Route => &[],
+    };
     let mut names: Vec<&str> = builtin_variables().to_vec();
     let mut own: Vec<&str> = scope.stage.vars.keys().copied().collect();
     // The order of a hash map must not decide between two equally near words.
     own.sort_unstable();
     names.extend(own);
-    names.extend(needs.into_iter().flatten().map(|need| need.text));
+    names.extend(needs.iter().map(|need| need.text));
     names
 }
 

@@ -6,15 +6,21 @@
 mod alerts;
 mod command;
 mod credential;
+mod deployment;
+mod fleet;
+mod machine;
 mod service;
 mod stage;
 mod top;
 
+use crate::fault::Subject;
+use crate::path::within;
 use crate::shape::{is_loopback, parse_rotation};
 use crate::source::Span;
 use crate::tree::{Node, Text};
 use haus_model::CredentialKind;
 use haus_model::alert::{AlertLevel, MailTls, Weekday};
+use haus_model::deployment::UnitType;
 use haus_model::house::Anonymous;
 use haus_model::service::{Limits, NewCredential, PortNumber, Recover, Restart, Rollout, RunsAs, Stop};
 use std::collections::HashMap;
@@ -22,6 +28,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use command::{Argument, Command};
+pub(crate) use deployment::{BuildToolDraft, DeploymentDraft, SourceDraft};
+pub(crate) use fleet::{Fleet, Machine, MergedAccount, MergedFirewall, MergedSshd, Place};
+pub(crate) use machine::{
+    AccessDraft, ContentDraft, FileDraft, GroupDraft, JournalDraft, MachineDraft, NetworkDraft,
+    OverrideDraft, RuleDraft, SettingsDraft,
+};
 pub(crate) use stage::Stage;
 pub(crate) use top::decode;
 
@@ -49,6 +61,15 @@ pub(crate) struct Draft<'t> {
     pub(crate) alerts: AlertsDraft<'t>,
     pub(crate) maintenance: Vec<MaintenanceDraft<'t>>,
     pub(crate) accept: Vec<Acceptance<'t>>,
+    pub(crate) machines: Vec<MachineDraft<'t>>,
+    pub(crate) groups: Vec<GroupDraft<'t>>,
+    pub(crate) networks: Vec<NetworkDraft<'t>>,
+    /// Machines, groups and networks by name; looked up, never iterated.
+    machine_index: HashMap<(&'static str, &'t str), usize>,
+    /// What the plan wants on every host.
+    pub(crate) everywhere: SettingsDraft<'t>,
+    /// Texts of templates and of files with keys, by path relative to the plan's folder; looked up, never iterated.
+    pub(crate) texts: HashMap<PathBuf, Text<'t>>,
     /// The folder of each file, relative to the plan's folder.
     pub(crate) folders: Vec<PathBuf>,
 }
@@ -68,12 +89,19 @@ pub(crate) struct StageDraft<'t> {
     pub(crate) domain: Option<Text<'t>>,
     pub(crate) vars: Vec<(Text<'t>, Text<'t>)>,
     pub(crate) gateway: GatewayDraft<'t>,
+    pub(crate) machines: Vec<OverrideDraft<'t>>,
+    /// Whether it says `hosts: none`.
+    pub(crate) without_hosts: bool,
 }
 
 pub(crate) struct ServiceDraft<'t> {
     pub(crate) name: Text<'t>,
     pub(crate) about: Option<Text<'t>>,
     pub(crate) runs_as: RunsAs,
+    /// Where the word for it stands, when there is one.
+    pub(crate) runs_as_span: Option<Span>,
+    /// Boxed, because most services of a large plan have none.
+    pub(crate) deployment: Option<Box<DeploymentDraft<'t>>>,
     pub(crate) run: Option<Command<'t>>,
     /// Whether the key is there, even with something that is no command.
     pub(crate) has_run: bool,
@@ -156,7 +184,13 @@ pub(crate) struct RouteDraft<'t> {
 
 pub(crate) enum TargetDraft<'t> {
     To(Text<'t>),
-    Files { root: Text<'t>, fallback: Option<Text<'t>>, immutable: Option<Text<'t>> },
+    Files {
+        root: Text<'t>,
+        /// The service in whose code the folder lies.
+        of: Option<Text<'t>>,
+        fallback: Option<Text<'t>>,
+        immutable: Option<Text<'t>>,
+    },
 }
 
 pub(crate) struct CredentialDraft<'t> {
@@ -301,6 +335,31 @@ impl<'t> Draft<'t> {
         self.service_index.get(name).map(|&at| &self.services[at])
     }
 
+    pub(crate) fn machine(&self, name: &str) -> Option<&MachineDraft<'t>> {
+        self.machine_index.get(&("hosts", name)).map(|&at| &self.machines[at])
+    }
+
+    pub(crate) fn group(&self, name: &str) -> Option<&GroupDraft<'t>> {
+        self.machine_index.get(&("groups", name)).map(|&at| &self.groups[at])
+    }
+
+    pub(crate) fn network(&self, name: &str) -> Option<&NetworkDraft<'t>> {
+        self.machine_index.get(&("networks", name)).map(|&at| &self.networks[at])
+    }
+
+    /// Everything that is wanted on hosts, each with what it speaks for, once.
+    pub(crate) fn settings(&self) -> impl Iterator<Item = (Subject<'t>, &SettingsDraft<'t>)> {
+        let groups = self.groups.iter().map(|group| (Subject::Group(group.name.text), &group.settings));
+        let machines =
+            self.machines.iter().map(|machine| (Subject::Machine(machine.name.text), &machine.settings));
+        std::iter::once((Subject::House, &self.everywhere)).chain(groups).chain(machines)
+    }
+
+    /// A path that a file of the plan names, relative to the plan's folder.
+    pub(crate) fn path(&self, text: Text<'t>) -> Option<PathBuf> {
+        within(&self.folders[text.span.file as usize], text.text)
+    }
+
     pub(crate) fn service_names(&self) -> impl Iterator<Item = &'t str> {
         self.services.iter().map(|service| service.name.text)
     }
@@ -315,6 +374,16 @@ impl<'t> ServiceDraft<'t> {
 
     pub(crate) fn port(&self, name: &str) -> Option<&PortDraft<'t>> {
         self.ports.iter().find(|port| port.name.text == name)
+    }
+
+    /// The hosts that it names.
+    pub(crate) fn on(&self) -> &[Text<'t>] {
+        self.deployment.as_ref().map_or(&[], |deployment| &deployment.on)
+    }
+
+    /// Whether it does its work and ends, so that nothing of it can be asked in between.
+    pub(crate) fn ends(&self) -> bool {
+        self.deployment.as_ref().is_some_and(|deployment| deployment.unit.kind() == UnitType::Oneshot)
     }
 
     pub(crate) fn is_coordinator(&self) -> bool {

@@ -1,6 +1,7 @@
 //! One service's tree to its draft.
 
 use super::command::command;
+use super::deployment;
 use super::top::{acceptances, boolean, duration, misplaced, pairs, text, whole};
 use super::{DataDraft, HealthDraft, PortDraft, ProbeDraft, ServiceDraft, restart};
 use crate::code::Code;
@@ -44,13 +45,18 @@ pub(super) fn decode<'t>(session: &Session<'t>, name: Text<'t>, node: &'t Node<'
                 "rollout",
                 "recover",
                 "stop",
+                "source",
+                "build",
+                "keep",
+                "overlap",
+                "unit",
             ];
             for entry in node.entries().iter().filter(|entry| ours.contains(&entry.key.as_ref())) {
                 misplaced(session, entry, "as: process", subject);
             }
         }
         RunsAs::External => node.entries().iter().for_each(|entry| started_here(session, entry, subject)),
-        RunsAs::Process => {
+        RunsAs::Process | RunsAs::Systemd => {
             if let (Some(entry), true) = (node.get("on_new_credential"), node.get("credentials").is_none()) {
                 misplaced(session, entry, "credentials", subject);
             }
@@ -66,6 +72,8 @@ fn empty(name: Text<'_>) -> ServiceDraft<'_> {
         name,
         about: None,
         runs_as: RunsAs::Process,
+        runs_as_span: None,
+        deployment: None,
         run: None,
         has_run: false,
         user: None,
@@ -100,7 +108,10 @@ fn key<'t>(session: &Session<'t>, service: &mut ServiceDraft<'t>, entry: &'t Ent
     match entry.key.as_ref() {
         "about" => service.about = node.text(),
         "run" => service.run = command(node),
-        "as" => service.runs_as = runs_as(node),
+        "as" => {
+            service.runs_as_span = Some(node.span);
+            service.runs_as = runs_as(node);
+        }
         "user" => service.user = node.text(),
         "in" => service.folder = node.text(),
         "prepare" => service.prepare = node.items().iter().filter_map(command).collect(),
@@ -138,6 +149,11 @@ fn key<'t>(session: &Session<'t>, service: &mut ServiceDraft<'t>, entry: &'t Ent
         }
         "stop" => service.stop = stop(node),
         "accept" => service.accept = acceptances(node).collect(),
+        word if deployment::KEYS.contains(&word) => {
+            let subject = Subject::Service(service.name.text);
+            let deployment = service.deployment.get_or_insert_default();
+            deployment::key(session, deployment, entry, subject);
+        }
         // What is there under a foreign word was reported with ours, and is not missing besides.
         word => match service_key(word) {
             Some("run") => service.has_run = true,
@@ -154,6 +170,7 @@ fn runs_as(node: &Node<'_>) -> RunsAs {
     match node.text().map(|word| word.text) {
         Some("coordinator") => RunsAs::Coordinator,
         Some("external") => RunsAs::External,
+        Some("systemd") => RunsAs::Systemd,
         Some(_) | None => RunsAs::Process,
     }
 }
@@ -164,6 +181,7 @@ fn started_here<'t>(session: &Session<'t>, entry: &'t Entry<'t>, subject: Subjec
         "run" | "prepare" | "user" | "in" | "instances" | "limits" | "rollout" | "recover" | "stop" => {
             "it is started by somebody else"
         }
+        "on" | "source" | "build" | "keep" | "overlap" | "unit" => "somebody else puts it where it runs",
         "ports" | "address" => "its instances say where they listen when they register",
         "env" | "data" => "it is started by somebody else; settings for it belong under `config`",
         "health" => "its instances report over the API, and silence counts as offline",

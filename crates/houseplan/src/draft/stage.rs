@@ -1,6 +1,6 @@
 //! A stage with what it inherits: the few values in which stages may differ.
 
-use super::{Draft, GatewayDraft};
+use super::{Draft, Fleet, GatewayDraft};
 use crate::tree::Text;
 use std::collections::HashMap;
 
@@ -8,31 +8,33 @@ use std::collections::HashMap;
 pub(crate) const DEFAULT_STAGE: &str = "default";
 
 /// One stage with everything inherited.
-pub(crate) struct Stage<'t> {
+pub(crate) struct Stage<'a, 't> {
     pub(crate) name: &'t str,
     /// As written; the default is made from the house's name.
     pub(crate) domain: Option<Text<'t>>,
     pub(crate) vars: HashMap<&'t str, Text<'t>>,
     pub(crate) gateway: GatewayDraft<'t>,
+    pub(crate) fleet: Fleet<'a, 't>,
 }
 
-impl<'t> Stage<'t> {
+impl<'a, 't> Stage<'a, 't> {
     /// All stages of a plan, in the order in which they are written.
-    pub(crate) fn all(draft: &Draft<'t>) -> Vec<Stage<'t>> {
-        let common = || Stage {
+    pub(crate) fn all(draft: &'a Draft<'t>) -> Vec<Stage<'a, 't>> {
+        let common = |own: Option<&super::StageDraft<'t>>| Stage {
             name: DEFAULT_STAGE,
             domain: draft.domain,
             vars: draft.vars.iter().map(|(name, value)| (name.text, *value)).collect(),
             gateway: draft.gateway.clone(),
+            fleet: Fleet::of(draft, own),
         };
         if draft.stages.is_empty() {
-            return vec![common()];
+            return vec![common(None)];
         }
         draft
             .stages
             .iter()
             .map(|own| {
-                let mut stage = common();
+                let mut stage = common(Some(own));
                 stage.name = own.name.text;
                 stage.domain = own.domain.or(stage.domain);
                 stage.vars.extend(own.vars.iter().map(|(name, value)| (name.text, *value)));

@@ -2,7 +2,7 @@
 
 use super::{
     Acceptance, Draft, GatewayDraft, HostDraft, RouteDraft, StageDraft, TargetDraft, alerts, credential,
-    service,
+    machine, service,
 };
 use crate::code::Code;
 use crate::fault::{Fault, Session, Subject};
@@ -89,7 +89,36 @@ fn top_key<'t>(session: &Session<'t>, draft: &mut Draft<'t>, entry: &'t Entry<'t
             }
         }
         "accept" => draft.accept.extend(acceptances(node)),
+        "hosts" | "groups" | "networks" => machines(session, draft, entry),
+        "packages" => draft.everywhere.packages.extend(machine::words(node)),
+        "firewall" => machine::firewall(&mut draft.everywhere, entry),
         _ => {}
+    }
+}
+
+/// Hosts, groups or networks, by name.
+fn machines<'t>(session: &Session<'t>, draft: &mut Draft<'t>, entry: &'t Entry<'t>) {
+    let (family, subject): (&'static str, fn(&'t str) -> Subject<'t>) = match entry.key.as_ref() {
+        "hosts" => ("hosts", Subject::Machine),
+        "groups" => ("groups", Subject::Group),
+        _ => ("networks", Subject::Network),
+    };
+    for entry in entry.value.entries() {
+        let name = entry.key_text();
+        if !claim(session, draft, family, name, subject(name.text)) {
+            continue;
+        }
+        let at = match family {
+            "hosts" => draft.machines.len(),
+            "groups" => draft.groups.len(),
+            _ => draft.networks.len(),
+        };
+        draft.machine_index.insert((family, name.text), at);
+        match family {
+            "hosts" => draft.machines.push(machine::machine(session, name, &entry.value)),
+            "groups" => draft.groups.push(machine::group(session, name, &entry.value)),
+            _ => draft.networks.push(machine::network(name, &entry.value)),
+        }
     }
 }
 
@@ -136,13 +165,23 @@ fn stage<'t>(session: &Session<'t>, draft: &mut Draft<'t>, entry: &'t Entry<'t>)
     if !claim(session, draft, "stages", name, Subject::Stage(name.text)) {
         return;
     }
-    let mut stage = StageDraft { name, domain: None, vars: Vec::new(), gateway: GatewayDraft::default() };
+    let mut stage = StageDraft {
+        name,
+        domain: None,
+        vars: Vec::new(),
+        gateway: GatewayDraft::default(),
+        machines: Vec::new(),
+        without_hosts: false,
+    };
     stage.domain = text(&entry.value, "domain");
     if let Some(vars) = entry.value.get("vars") {
         stage.vars = pairs(&vars.value).collect();
     }
     if let Some(settings) = entry.value.get("gateway") {
         gateway(session, &mut stage.gateway, &settings.value);
+    }
+    if let Some(hosts) = entry.value.get("hosts") {
+        machine::of_stage(&mut stage, &hosts.value);
     }
     draft.stages.push(stage);
 }
@@ -200,15 +239,22 @@ fn route<'t>(
     let target = match (text(node, "to"), text(node, "files")) {
         (Some(to), _) => TargetDraft::To(to),
         (None, Some(root)) => {
-            if path::within_or_absolute(&folders[root.span.file as usize], root.text).is_none() {
+            if node.get("of").is_none()
+                && path::within_or_absolute(&folders[root.span.file as usize], root.text).is_none()
+            {
                 session.report(path::escape_fault(root, subject));
             }
-            TargetDraft::Files { root, fallback: text(node, "fallback"), immutable: text(node, "immutable") }
+            TargetDraft::Files {
+                root,
+                of: text(node, "of"),
+                fallback: text(node, "fallback"),
+                immutable: text(node, "immutable"),
+            }
         }
         (None, None) => return None,
     };
     let foreign: &[&str] = match target {
-        TargetDraft::To(_) => &["fallback", "immutable"],
+        TargetDraft::To(_) => &["fallback", "immutable", "of"],
         TargetDraft::Files { .. } => &["strip", "timeout", "max_body", "deny_headers"],
     };
     let needed = if matches!(target, TargetDraft::To(_)) { "files" } else { "to" };

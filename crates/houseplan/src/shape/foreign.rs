@@ -17,9 +17,9 @@ use Translation::{Called, Instead};
 type Words = &'static [(&'static str, Translation)];
 
 const CONTAINERS: Translation =
-    Instead("containers come in release 0.3; until then `run` starts a program of this machine");
+    Instead("containers come in release 0.4; until then `run` starts a program of this machine");
 const NETWORKS: Translation = Instead(
-    "networks come in release 0.3; until then services reach each other as `${NAME.address}:${NAME.port}`",
+    "services reach each other as `${NAME.address}:${NAME.port}`; a network between hosts is said in `networks` and in the host",
 );
 const BELOW_SERVICES: Translation = Instead("write it below `services`, by name");
 

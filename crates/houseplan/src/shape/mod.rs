@@ -6,8 +6,11 @@
 mod alerts;
 mod contact;
 mod credential;
+mod deployment;
 mod foreign;
 mod form;
+mod host;
+mod host_form;
 mod plan;
 mod service;
 
@@ -15,6 +18,10 @@ pub(crate) use contact::{is_loopback, parse_keep, parse_repeat, parse_server, pa
 pub(crate) use foreign::{Translation, service_key, translation};
 pub(crate) use form::{
     Fill, Form, builtin_variables, is_host_name, parse_address, parse_listen, parse_rotation,
+};
+pub(crate) use host_form::{
+    Range, is_public_key, parse_connect, parse_mode, parse_port_rule, parse_range, parse_reaction,
+    parse_reboot,
 };
 pub(crate) use plan::{INCLUDED, PLAN};
 
@@ -89,6 +96,10 @@ pub(crate) enum Entering {
     Path,
     Receiver,
     Maintenance,
+    /// A host; the word `Host` is taken by the hosts of routes.
+    Machine,
+    Group,
+    Network,
 }
 
 /// Keys that are names of the user's own.

@@ -2,6 +2,7 @@
 
 use super::alerts::{ALERTS, MAINTENANCE};
 use super::credential::CREDENTIALS;
+use super::host::{FIREWALL, GROUPS, HOSTS, NETWORKS, NO_HOSTS, PACKAGES, STAGE_HOSTS};
 use super::service::SERVICE;
 use super::{Entering, Form, Key, Kind, Others, Shape, Word, key, names, required, reserved, shape, word};
 
@@ -22,11 +23,11 @@ macro_rules! plan_keys {
             key("alerts", Kind::Map(&ALERTS), "Who is told when something goes wrong, and when."),
             key("maintenance", Kind::Map(&MAINTENANCE), "Times by name that come back and in which nobody is told."),
             key("accept", Kind::Map(&ACCEPT), "Findings that are accepted for the whole house: code and reason."),
-            reserved("hosts", "0.3", "Machines that are reached over SSH."),
-            reserved("groups", "0.3", "Groups of hosts."),
-            reserved("networks", "0.3", "Networks between hosts."),
-            reserved("firewall", "0.3", "What may reach a host."),
-            reserved("packages", "0.3", "Packages of a host."),
+            key("hosts", Kind::Map(&HOSTS), "Machines by name: how they are reached and what is wanted on them."),
+            key("groups", Kind::Map(&GROUPS), "Settings that several hosts share, by name."),
+            key("networks", Kind::Map(&NETWORKS), "Networks between hosts by name."),
+            PACKAGES,
+            FIREWALL,
             reserved("tls", "0.4", "Certificates for the whole house."),
             reserved("databases", "0.5", "Databases, roles and replicas."),
             reserved("checks", "0.6", "Check-lists with owner and due date."),
@@ -60,7 +61,11 @@ static STAGE: Shape = shape(
         key("domain", Kind::Text(Form::Domain), "The domain in this stage."),
         key("vars", Kind::Map(&VARS), "Values that differ in this stage."),
         key("gateway", Kind::Map(&GATEWAY), "Gateway settings that differ in this stage."),
-        reserved("hosts", "0.3", "How hosts are reached in this stage."),
+        key(
+            "hosts",
+            Kind::Either(&Kind::Word(NO_HOSTS), &Kind::Map(&STAGE_HOSTS)),
+            "How hosts are reached in this stage, or `none`.",
+        ),
     ],
 );
 
@@ -112,6 +117,11 @@ static ROUTE: Shape = Shape {
     keys: &[
         key("to", Kind::Text(Form::Target), "A service, or `SERVICE:PORT`; `haus` is Hausmeister's own API."),
         key("files", Kind::Text(Form::Path), "A folder of files, relative to the file that says it."),
+        key(
+            "of",
+            Kind::Text(Form::Reference),
+            "With `files`: the service in whose code the folder lies; it is then relative to that.",
+        ),
         key(
             "fallback",
             Kind::Text(Form::InnerPath),

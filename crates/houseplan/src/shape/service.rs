@@ -1,6 +1,7 @@
 //! Keys of a service: what runs, with what, and how it is looked after.
 
 use super::credential::{NEW_CREDENTIAL, NEW_CREDENTIAL_WORDS};
+use super::deployment::{BUILD_STEP, KEEP_MOST, OVERLAPS, SOURCE, UNIT};
 use super::plan::ACCEPT;
 use super::{Entering, Form, Kind, Shape, Word, key, later, names, reserved, shape, word};
 
@@ -8,9 +9,9 @@ static RUNS_AS: &[Word] = &[
     word("process", "A child process of the supervisor; the default."),
     word("coordinator", "This entry is Hausmeister's own API."),
     word("external", "It runs somewhere else; its instances register themselves over the API."),
-    later("systemd", "0.3", "A systemd unit on a host."),
-    later("compose", "0.3", "A compose project."),
-    later("container", "0.3", "A container."),
+    word("systemd", "A systemd unit on the hosts that `on` names."),
+    later("compose", "0.4", "A compose project."),
+    later("container", "0.4", "A container."),
 ];
 
 static ROLLOUTS: &[Word] = &[
@@ -60,7 +61,11 @@ pub(super) static SERVICE: Shape = shape(
             "Commands that run once, in order, before the first start and again when the list changes.",
         ),
         key("ports", Kind::Map(&PORTS), "Ports by name; `auto` is chosen once and kept."),
-        key("address", Kind::Text(Form::Address), "The address that it listens on. `127.0.0.1` when absent."),
+        key(
+            "address",
+            Kind::Text(Form::ListenAddress),
+            "The address that it listens on, or a network: its host's address there. `127.0.0.1` when absent.",
+        ),
         key(
             "data",
             Kind::MapOrList(&DATA, &Kind::Text(Form::FolderName)),
@@ -89,11 +94,17 @@ pub(super) static SERVICE: Shape = shape(
         key("rollout", Kind::Word(ROLLOUTS), "How a change is carried out."),
         key("recover", Kind::Map(&RECOVER), "What happens when it ends by itself."),
         key("stop", Kind::Map(&STOP), "How it is stopped."),
+        key(
+            "on",
+            Kind::Either(&Kind::Text(Form::Reference), &Kind::List(&Kind::Text(Form::Reference))),
+            "The host that it runs on, or several, each with all its instances.",
+        ),
+        key("source", Kind::Map(&SOURCE), "Where its code comes from."),
+        key("build", Kind::List(&Kind::Map(&BUILD_STEP)), "How it is built, in order, in a fresh folder."),
+        key("keep", Kind::Whole(0, KEEP_MOST), "Old releases that are kept. 3 when absent."),
+        key("overlap", Kind::Word(OVERLAPS), "Whether two versions may run at once."),
+        key("unit", Kind::Map(&UNIT), "How systemd runs it; protections are on unless taken back here."),
         key("accept", Kind::Map(&ACCEPT), "Findings about this service that are accepted: code and reason."),
-        reserved("on", "0.3", "The host that it runs on."),
-        reserved("source", "0.3", "Where its code comes from."),
-        reserved("build", "0.3", "How it is built."),
-        reserved("overlap", "0.3", "Whether two versions may run at once."),
         reserved("backup", "0.7", "How its data is captured."),
     ],
 );
@@ -106,7 +117,7 @@ static DATA: Shape =
 static ENV: Shape =
     names("env", "the environment", Form::EnvironmentName, Kind::Text(Form::Value), Entering::Same);
 
-static FILES: Shape = names(
+pub(super) static FILES: Shape = names(
     "credential_files",
     "the credentials of a service",
     Form::EnvironmentName,

@@ -58,6 +58,27 @@ fn piece() -> impl Strategy<Value = String> {
             "vars: { x: 1 }\n",
             "accept: { HP0105: why }\n",
             "gateway: { listen: \"*:80\" }\n",
+            "networks: { lan: 10.0.0.0/24, b: { range: \"fd00::/8\" } }\n",
+            "firewall: { allow: [ 22/tcp, { port: 80, from: [lan, one, 10.0.0.1] } ], ping: true }\n",
+            "packages: [curl]\n",
+            "groups:\n",
+            "  group: { hold: [linux-*], sshd: { root: no, ports: [22] }, accept: { HP0616: x } }\n",
+            "hosts:\n",
+            "  one: { connect: ssh://a@b:22, networks: { lan: 10.0.0.5 }, groups: [group] }\n",
+            "  two: { connect: local, files: { /a: { text: \"${host} ${web.port}\" }, /b: { template: t } } }\n",
+            "    connect: incus:x\n",
+            "    files: { /a: { credential: key, mode: \"0644\", then: [reload a.service] } }\n",
+            "    steps: { a: { run: a, unless: b } }\n",
+            "    units: { a.timer: { enabled: true } }\n",
+            "    as: systemd\n",
+            "    on: one\n",
+            "    on: [one, two]\n",
+            "    address: lan\n",
+            "    source: { folder: . }\n",
+            "    source: { git: a@b:c, ref: d }\n",
+            "    build: [ { python: x }, { npm: ci, script: y }, { run: z } ]\n",
+            "    unit: { calendar: daily, socket: true }\n",
+            "stages: { a: { hosts: none }, b: { hosts: { one: { connect: ssh://c } } } }\n",
         ])
         .prop_map(str::to_owned),
         prop::sample::select(vec![
@@ -138,4 +159,27 @@ proptest! {
         let found: Vec<&str> = house.services.keys().map(haus_model::ServiceName::as_str).collect();
         prop_assert!(found.into_iter().eq(names.iter().map(String::as_str)));
     }
+
+    /// The order in a file never matters, however layers are spread over it.
+    #[test]
+    fn the_order_of_hosts_and_groups_changes_nothing(order in Just(PARTS.to_vec()).prop_shuffle()) {
+        let plan = |parts: &[&str]| format!("haus: 1\nhouse: sample\n{}", parts.concat());
+        let house = |text: String| {
+            let loaded = check(text.as_bytes());
+            prop_assert!(loaded.plan.is_some(), "{text}\n{:?}", loaded.findings);
+            Ok(loaded.plan.unwrap().stages)
+        };
+        prop_assert_eq!(house(plan(&order))?, house(plan(PARTS))?);
+    }
 }
+
+/// Parts of one plan that may stand in any order.
+const PARTS: &[&str] = &[
+    "packages: [curl]\n",
+    "firewall: { allow: [ 22/tcp ] }\n",
+    "networks: { lan: 10.0.0.0/24, far: 10.1.0.0/24 }\n",
+    "groups:\n  a: { packages: [vim], sysctl: { net.a.b: 1 } }\n  b: { sysctl: { net.a.b: 2 } }\n",
+    "hosts:\n  web: { connect: ssh://a@web, networks: { lan: 10.0.0.5 }, groups: [a, b] }\n  db: { connect: ssh://a@db, networks: { far: 10.1.0.5 }, groups: [b, a] }\n",
+    "services:\n  api: { as: systemd, on: [db, web], run: a, health: { process: true }, limits: {} }\n",
+    "vars: { x: 1 }\n",
+];

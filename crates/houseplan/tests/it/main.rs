@@ -8,5 +8,6 @@ mod fixtures;
 mod hostile;
 mod houses;
 mod json;
+mod machines;
 mod model;
 mod schema;

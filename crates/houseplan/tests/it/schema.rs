@@ -98,7 +98,10 @@ fn what_the_check_takes_the_schema_takes() {
         if loaded.plan.is_none() {
             continue;
         }
-        for (at, source) in loaded.sources.iter().enumerate() {
+        // Templates and keys are sources too, and no plans.
+        let plans =
+            loaded.sources.iter().filter(|source| source.path.extension().is_some_and(|end| end == "yaml"));
+        for (at, source) in plans.enumerate() {
             validator
                 .check(&source.text, at == 0)
                 .unwrap_or_else(|error| panic!("{}: {error}", source.path.display()));
@@ -126,6 +129,10 @@ fn what_breaks_the_shape_breaks_the_schema() {
         "credentials",
         "top-is-list",
         "forms",
+        "host-forms",
+        "firewall-forms",
+        "deployment-forms",
+        "stage-hosts-say-too-much",
     ];
     for name in names {
         let text = &load_fixture(name).sources[0].text;

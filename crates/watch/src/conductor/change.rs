@@ -4,7 +4,7 @@
 //! and starts is decided elsewhere.
 
 use super::Conductor;
-use super::desired::{Desired, DesiredService};
+use super::desired::{Desired, DesiredService, Keeper};
 use super::service::Service;
 use super::slot::{Process, Slot, Then};
 use super::view::{Action, Phase};
@@ -23,7 +23,7 @@ fn unknown_service() -> DesiredService {
         recover: Recover::default(),
         rollout: Rollout::Replace,
         stop: Stop::default(),
-        external: false,
+        keeper: Keeper::Conductor,
     }
 }
 
@@ -78,7 +78,7 @@ impl Conductor {
         if let Some(slot) = self.slot_mut(id).filter(|slot| slot.is_live()) {
             slot.stop.get_or_insert(new.stop);
         }
-        if id.ordinal > wanted_slots(new) {
+        if id.ordinal > new.slots_wanted() {
             return self.drop_slot(now, id);
         }
         self.set_surplus(id, false);
@@ -88,16 +88,21 @@ impl Conductor {
         {
             stopping.then = Then::Again("wanted again".to_owned());
         }
+        if new.elsewhere(id.ordinal).is_some() && old.elsewhere(id.ordinal).is_some() {
+            return self.look_elsewhere(now, id, old, new);
+        }
         if old.probe != new.probe {
             self.change_rhythm(now, id, new.probe);
         }
         let Some(slot) = self.slot(id) else { return };
         let differs = match slot.process {
             Process::None => old.spec != new.spec || old.prepare != new.prepare,
-            Process::Queued | Process::Spawning | Process::Running(_) => slot.spec != new.spec,
+            Process::Queued | Process::Spawning | Process::Running(_) | Process::Elsewhere => {
+                slot.spec != new.spec
+            }
         };
-        if old.external != new.external {
-            self.change_external(now, id, new.external);
+        if std::mem::discriminant(&old.keeper) != std::mem::discriminant(&new.keeper) {
+            self.change_keeper(now, id, &new.keeper);
         } else if differs {
             self.outdate(now, id, "the plan changed");
         } else if old.spec != new.spec
@@ -108,8 +113,12 @@ impl Conductor {
         }
     }
 
-    fn change_external(&mut self, now: Timestamp, id: &InstanceId, external: bool) {
-        let why = if external { "it is the coordinator itself" } else { "it is a process of its own" };
+    fn change_keeper(&mut self, now: Timestamp, id: &InstanceId, keeper: &Keeper) {
+        let why = match keeper {
+            Keeper::Conductor => "it is a process of its own",
+            Keeper::Itself => "it is the coordinator itself",
+            Keeper::Elsewhere(_) => "somebody else keeps it running",
+        };
         if let Some(slot) = self.slot_mut(id) {
             slot.start_why = why.to_owned();
         }
@@ -118,6 +127,7 @@ impl Conductor {
                 self.set_process(id, Process::None);
                 self.enter(now, id, Phase::Stopped, why);
             }
+            Some(Process::Elsewhere) => self.turn_away(now, id, why),
             Some(Process::Spawning | Process::Running(_)) => {
                 self.stop(now, id, Then::Again(why.to_owned()), why);
             }
@@ -126,7 +136,7 @@ impl Conductor {
     }
 
     fn add_slots(&mut self, now: Timestamp, name: &ServiceName, desired: &DesiredService) {
-        for ordinal in 1..=wanted_slots(desired) {
+        for ordinal in 1..=desired.slots_wanted() {
             let id = InstanceId { service: name.clone(), ordinal };
             if self.slot(&id).is_none() {
                 self.add_slot(now, &id, desired);
@@ -226,19 +236,14 @@ impl Conductor {
             // The first plan decides.
         } else if !self.levels.contains_key(name) {
             self.begin_leaving(now, std::slice::from_ref(name), "not in the plan");
-        } else if id.ordinal > wanted_slots(desired) {
+        } else if id.ordinal > desired.slots_wanted() {
             self.drop_slot(now, id);
-        } else if desired.external {
-            self.change_external(now, id, true);
+        } else if desired.keeper != Keeper::Conductor {
+            self.change_keeper(now, id, &desired.keeper);
         } else if self.slot(id).is_some_and(|slot| slot.spec != desired.spec) {
             self.outdate(now, id, "it runs with an older plan");
         }
     }
-}
-
-/// There is but one coordinator.
-fn wanted_slots(desired: &DesiredService) -> u32 {
-    if desired.external { desired.instances.min(1) } else { desired.instances }
 }
 
 /// How long the longest chain of needs below each service is. Services in a cycle, which no checked

@@ -20,7 +20,7 @@ pub struct Desired {
 pub struct DesiredService {
     /// Services that must be healthy before it starts.
     pub needs: Vec<ServiceName>,
-    /// Running copies.
+    /// Running copies; those of somebody else stand in `keeper`.
     pub instances: u32,
     /// Fingerprint of everything that a running process cannot take over: another one means restart.
     pub spec: String,
@@ -34,8 +34,62 @@ pub struct DesiredService {
     pub rollout: Rollout,
     /// How it is stopped.
     pub stop: Stop,
-    /// Not ours to start or stop, and always healthy: the coordinator itself.
-    pub external: bool,
+    /// Who keeps it running.
+    pub keeper: Keeper,
+}
+
+/// Who keeps the instances of a service running.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Keeper {
+    /// The conductor starts and stops them.
+    #[default]
+    Conductor,
+    /// Nobody has to: there is but one, it is the coordinator itself and always healthy.
+    Itself,
+    /// Somebody else; the conductor only asks how they are. By ordinal, counted from 1 without gaps.
+    Elsewhere(BTreeMap<u32, Elsewhere>),
+}
+
+/// One instance that somebody else keeps running.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// Who: `systemd on web`.
+    pub by: String,
+    /// Fingerprint of where it is: another one means that another process is asked from then on.
+    pub spec: String,
+    /// Whether anything can be asked of it from here, in the rhythm of its service.
+    pub is_asked: bool,
+    /// Why there is nobody to ask; none when there is.
+    pub absent: Option<String>,
+}
+
+impl DesiredService {
+    /// Where somebody else keeps an instance of it.
+    pub fn elsewhere(&self, ordinal: u32) -> Option<&Elsewhere> {
+        match &self.keeper {
+            Keeper::Conductor | Keeper::Itself => None,
+            Keeper::Elsewhere(places) => places.get(&ordinal),
+        }
+    }
+
+    /// The rhythm in which an instance of it is probed.
+    pub(super) fn probe_of(&self, ordinal: u32) -> Option<ProbeRhythm> {
+        let is_asked = |place: &Elsewhere| place.is_asked && place.absent.is_none();
+        match &self.keeper {
+            Keeper::Conductor | Keeper::Itself => self.probe,
+            Keeper::Elsewhere(places) => self.probe.filter(|_| places.get(&ordinal).is_some_and(is_asked)),
+        }
+    }
+
+    /// How many slots it has.
+    pub(super) fn slots_wanted(&self) -> u32 {
+        match &self.keeper {
+            Keeper::Conductor => self.instances,
+            // There is but one coordinator.
+            Keeper::Itself => self.instances.min(1),
+            Keeper::Elsewhere(places) => u32::try_from(places.len()).unwrap_or(u32::MAX),
+        }
+    }
 }
 
 /// When and how strictly a service is probed.

@@ -5,6 +5,7 @@
 //! less. So each service is looked at once for each need, whatever the size of the house.
 
 use super::Conductor;
+use super::desired::Keeper;
 use super::service::{Leaving, Prepare};
 use super::slot::{Slot, Then};
 use super::view::Phase;
@@ -22,12 +23,12 @@ impl Conductor {
             service.leaving = Some(Leaving { why: why.to_owned(), held_by: 0 });
             service.rolling = false;
             service.halted = None;
-            let external = service.desired.external;
+            let is_ours = service.desired.keeper == Keeper::Conductor;
             for id in self.slot_ids(name) {
                 let Some(slot) = self.slot_mut(&id) else { continue };
                 if let Some(stopping) = &mut slot.stopping {
                     stopping.then = Then::Stay;
-                } else if !slot.is_live() && !external {
+                } else if !slot.is_live() && is_ours {
                     self.give_up_start(now, &id, why);
                 }
             }

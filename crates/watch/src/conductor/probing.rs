@@ -22,8 +22,8 @@ pub(super) const PROCESS_ONLY: &str = "the process runs; nothing else is known";
 const PROBE_GRACE: Duration = Duration::from_secs(5);
 
 impl Conductor {
-    fn rhythm(&self, id: &InstanceId) -> Option<ProbeRhythm> {
-        self.services.get(&id.service)?.desired.probe
+    pub(super) fn rhythm(&self, id: &InstanceId) -> Option<ProbeRhythm> {
+        self.services.get(&id.service)?.desired.probe_of(id.ordinal)
     }
 
     pub(super) fn slot_timeout(&mut self, now: Timestamp, id: &InstanceId) {
@@ -39,7 +39,12 @@ impl Conductor {
                 }
             }
             Phase::Stopping => self.stop_overdue(now, id),
-            Phase::Waiting | Phase::Preparing | Phase::GivenUp | Phase::Stopped | Phase::Completed => {}
+            Phase::Waiting
+            | Phase::Preparing
+            | Phase::GivenUp
+            | Phase::Stopped
+            | Phase::Completed
+            | Phase::Unwatched => {}
         }
     }
 
@@ -61,6 +66,9 @@ impl Conductor {
             evidence => format!("; last: {evidence}"),
         };
         let why = format!("not healthy within {}{last}", format_duration(start));
+        if slot.is_elsewhere() {
+            return self.not_heard(now, id, &why);
+        }
         self.stop(now, id, Then::Recover(why.clone()), &why);
     }
 
@@ -91,7 +99,7 @@ impl Conductor {
     pub(super) fn note_probe(&mut self, now: Timestamp, id: &InstanceId, run: u64, outcome: &ProbeOutcome) {
         let Some(rhythm) = self.rhythm(id) else { return };
         let Some(slot) = self.live_slot(id, run) else { return };
-        let Process::Running(_) = slot.process else { return };
+        let (Process::Running(_) | Process::Elsewhere) = slot.process else { return };
         match slot.view.phase {
             Phase::Starting => self.probe_while_starting(now, id, rhythm, outcome),
             Phase::Healthy | Phase::Degraded | Phase::Offline => {
@@ -107,7 +115,8 @@ impl Conductor {
             | Phase::BackingOff
             | Phase::GivenUp
             | Phase::Stopped
-            | Phase::Completed => {}
+            | Phase::Completed
+            | Phase::Unwatched => {}
         }
         self.set_timer(now, id);
     }
@@ -192,12 +201,16 @@ impl Conductor {
         };
         let enough = service.desired.probe.map_or(1, |rhythm| rhythm.unhealthy_after.max(1));
         let is_blamed = slot.bad_by_itself >= enough;
+        let elsewhere =
+            service.desired.elsewhere(id.ordinal).map(|place| format!("{} restarts it", place.by));
         let never = service.desired.recover.restart == Restart::Never;
         let blockers = self.blockers(&id.service, Strictness::Ready);
         let spared = if self.is_unwanted(id) {
             Some("it is on its way out".to_owned())
         } else if !blockers.is_empty() {
             Some(format!("it needs {}", blockers.join(", ")))
+        } else if elsewhere.is_some() {
+            elsewhere
         } else if never {
             // Ending a process that nobody would start again helps nobody.
             Some("its rule says never".to_owned())
@@ -217,7 +230,7 @@ impl Conductor {
 
     pub(super) fn note_sign_of_life(&mut self, now: Timestamp, id: &InstanceId) {
         let Some(slot) = self.slot_mut(id) else { return };
-        let Process::Running(_) = slot.process else { return };
+        let (Process::Running(_) | Process::Elsewhere) = slot.process else { return };
         match slot.view.phase {
             Phase::Healthy | Phase::Degraded | Phase::Offline => {
                 slot.view.last_evidence = "a sign of life came".to_owned();
@@ -233,7 +246,8 @@ impl Conductor {
             | Phase::GivenUp
             | Phase::Stopping
             | Phase::Stopped
-            | Phase::Completed => {}
+            | Phase::Completed
+            | Phase::Unwatched => {}
         }
     }
 
@@ -245,7 +259,7 @@ impl Conductor {
             // Without probes silence means nothing.
             None => slot.health = HealthMachine::new(super::slot::policy(None)),
         }
-        let Process::Running(_) = slot.process else { return };
+        let (Process::Running(_) | Process::Elsewhere) = slot.process else { return };
         match (slot.view.phase, rhythm) {
             (Phase::Starting, Some(rhythm)) => {
                 slot.alive_at = None;
@@ -268,7 +282,8 @@ impl Conductor {
                 | Phase::GivenUp
                 | Phase::Stopping
                 | Phase::Stopped
-                | Phase::Completed,
+                | Phase::Completed
+                | Phase::Unwatched,
                 _,
             ) => {}
         }

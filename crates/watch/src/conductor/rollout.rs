@@ -5,6 +5,7 @@
 //! is new and not healthy holds the rest back, and the rollout resumes when it becomes healthy.
 
 use super::Conductor;
+use super::desired::Keeper;
 use super::service::Prepare;
 use super::slot::{Process, Slot, Then};
 use super::view::{Action, Change, Phase, Subject, Target};
@@ -154,8 +155,15 @@ impl Conductor {
         if service.leaving.is_some() {
             return Err(format!("{name} is being removed"));
         }
-        if service.desired.external {
-            return Err(format!("{name} is the coordinator itself; restart it by ending it"));
+        match &service.desired.keeper {
+            Keeper::Conductor => {}
+            Keeper::Itself => {
+                return Err(format!("{name} is the coordinator itself; restart it by ending it"));
+            }
+            Keeper::Elsewhere(places) => {
+                let by = places.values().next().map_or("somebody else", |place| place.by.as_str());
+                return Err(format!("{by} keeps {name} running, not this house's supervisor"));
+            }
         }
         if let Target::Instance(id) = target
             && service.slots.get(&id.ordinal).is_none_or(|slot| slot.surplus)

@@ -33,7 +33,7 @@ pub(super) struct Leaving {
 /// What a service is to those who need it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// An instance is healthy, or all have completed.
+    /// An instance is healthy, or nothing can be said against one, or all have completed.
     Ready,
     /// An instance answers, though not well: enough for a restart, not for a first start.
     Usable,
@@ -113,7 +113,7 @@ impl Service {
         let all_completed = self.count(Phase::Completed) == self.wanted() && self.wanted() > 0;
         if self.leaving.is_some() {
             Standing::NotReady(Phase::Stopping)
-        } else if self.count(Phase::Healthy) > 0 || all_completed {
+        } else if self.count(Phase::Healthy) + self.count(Phase::Unwatched) > 0 || all_completed {
             Standing::Ready
         } else if self.count(Phase::Degraded) > 0 {
             Standing::Usable
@@ -125,9 +125,13 @@ impl Service {
     /// The phase of the service as a whole.
     pub(super) fn summary(&self) -> Phase {
         let all = self.wanted();
-        let healthy = self.count(Phase::Healthy);
-        if all > 0 && healthy + self.count(Phase::Completed) == all {
-            return if healthy > 0 { Phase::Healthy } else { Phase::Completed };
+        let (healthy, unwatched) = (self.count(Phase::Healthy), self.count(Phase::Unwatched));
+        if all > 0 && healthy + unwatched + self.count(Phase::Completed) == all {
+            return match (healthy, unwatched) {
+                (0, 0) => Phase::Completed,
+                (0, _) => Phase::Unwatched,
+                (_, _) => Phase::Healthy,
+            };
         }
         if healthy > 0 {
             let bad = [Phase::Degraded, Phase::Offline, Phase::BackingOff, Phase::GivenUp];
@@ -148,6 +152,7 @@ impl Service {
             Phase::BackingOff,
             Phase::Waiting,
             Phase::GivenUp,
+            Phase::Unwatched,
             Phase::Stopped,
             Phase::Completed,
         ];
@@ -167,7 +172,9 @@ impl Service {
                 .as_ref()
                 .map_or("no instances are wanted".to_owned(), |leaving| leaving.why.clone()),
             (1, _) => views.next().map_or_else(String::new, |view| view.why.clone()),
-            (all, Phase::Healthy | Phase::Completed) => format!("all {all} instances are {}", self.phase),
+            (all, Phase::Healthy | Phase::Completed | Phase::Unwatched) => {
+                format!("all {all} instances are {}", self.phase)
+            }
             (all, _) => {
                 let healthy = self.count(Phase::Healthy);
                 let bad = |view: &&InstanceView| view.phase != Phase::Healthy;

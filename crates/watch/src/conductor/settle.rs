@@ -5,6 +5,7 @@
 //! start what can start, go on with a rollout, or end.
 
 use super::Conductor;
+use super::desired::Keeper;
 use super::service::{Service, Standing};
 use super::view::{Action, Change, Phase, Subject};
 use haus_model::{ServiceName, Timestamp};
@@ -89,8 +90,8 @@ impl Conductor {
         if let Some(answer) = known.get(name) {
             return *answer;
         }
-        // Nobody knows when what is missing comes.
-        if service.lack().is_some() {
+        // Nobody knows when what is missing comes, nor when somebody else sees to his own.
+        if service.lack().is_some() || matches!(service.desired.keeper, Keeper::Elsewhere(_)) {
             known.insert(name.clone(), true);
             return true;
         }

@@ -29,6 +29,8 @@ pub(super) enum Process {
     Spawning,
     /// Started at this time.
     Running(Timestamp),
+    /// Somebody else's: it may be there or not, and is neither started nor stopped.
+    Elsewhere,
 }
 
 /// The probe of a slot.
@@ -128,11 +130,16 @@ impl Slot {
         }
     }
 
+    /// Whether it is somebody else's.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        self.process == Process::Elsewhere
+    }
+
     /// Whether a process may exist.
     pub(super) fn is_live(&self) -> bool {
         match self.process {
             Process::None | Process::Queued => false,
-            Process::Spawning | Process::Running(_) => true,
+            Process::Spawning | Process::Running(_) | Process::Elsewhere => true,
         }
     }
 
@@ -171,9 +178,12 @@ impl Slot {
             Probing::DueAt(at) | Probing::UnderWayUntil(at) => Some(at),
         };
         let due = match self.view.phase {
-            Phase::Waiting | Phase::Preparing | Phase::GivenUp | Phase::Stopped | Phase::Completed => {
-                [None; 3]
-            }
+            Phase::Waiting
+            | Phase::Preparing
+            | Phase::GivenUp
+            | Phase::Stopped
+            | Phase::Completed
+            | Phase::Unwatched => [None; 3],
             Phase::BackingOff => [self.view.next_try, None, None],
             Phase::Starting => [probe, self.healthy_by, self.alive_at],
             Phase::Healthy | Phase::Degraded | Phase::Offline => [probe, self.health.poll_timeout(), None],

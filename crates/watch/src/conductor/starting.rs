@@ -3,6 +3,7 @@
 //! It does not judge whether the process is healthy, and never ends one.
 
 use super::Conductor;
+use super::desired::Keeper;
 use super::service::{Prepare, Standing};
 use super::slot::{ALIVE_AFTER, PROBE_GAP_FIRST, Probing, Process, Slot};
 use super::view::{Action, Phase};
@@ -77,8 +78,12 @@ impl Conductor {
         if self.is_unwanted(id) {
             return;
         }
-        if self.services.get(&id.service).is_some_and(|service| service.desired.external) {
-            return self.enter(now, id, Phase::Healthy, "it is the coordinator itself");
+        match self.services.get(&id.service).map(|service| &service.desired.keeper) {
+            Some(Keeper::Itself) => {
+                return self.enter(now, id, Phase::Healthy, "it is the coordinator itself");
+            }
+            Some(Keeper::Elsewhere(_)) => return self.turn_to(now, id),
+            Some(Keeper::Conductor) | None => {}
         }
         let blockers = self.blockers(&id.service, strictness);
         if !blockers.is_empty() {

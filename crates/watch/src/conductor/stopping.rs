@@ -20,6 +20,7 @@ impl Conductor {
         let stop = slot.stop.unwrap_or(service.desired.stop);
         match (slot.process, &mut slot.stopping) {
             (Process::None, _) => {}
+            (Process::Elsewhere, _) => self.turn_away(now, id, why),
             (Process::Queued, _) => {
                 self.set_process(id, Process::None);
                 self.after_stop(now, id, then, why, Duration::ZERO);
@@ -50,7 +51,7 @@ impl Conductor {
         let Some(slot) = self.live_slot(id, run) else { return };
         let ran_for = match slot.process {
             Process::Running(since) => now.since(since),
-            Process::None | Process::Queued | Process::Spawning => Duration::ZERO,
+            Process::None | Process::Queued | Process::Spawning | Process::Elsewhere => Duration::ZERO,
         };
         let stopping = slot.stopping.take();
         let why = slot.view.why.clone();
@@ -119,6 +120,7 @@ impl Conductor {
             | Phase::Degraded
             | Phase::Offline
             | Phase::BackingOff
+            | Phase::Unwatched
             | Phase::Stopping => self.enter(now, id, Phase::Stopped, why),
         }
     }

@@ -30,11 +30,13 @@ pub enum Phase {
     Stopped,
     /// Ended well by itself and not meant to run again.
     Completed,
+    /// Somebody else keeps it running, and nothing of it can be asked from here.
+    Unwatched,
 }
 
 impl Phase {
     /// Every phase, in the order of their declaration.
-    pub const ALL: [Phase; 11] = [
+    pub const ALL: [Phase; 12] = [
         Phase::Waiting,
         Phase::Preparing,
         Phase::Starting,
@@ -46,6 +48,7 @@ impl Phase {
         Phase::Stopping,
         Phase::Stopped,
         Phase::Completed,
+        Phase::Unwatched,
     ];
 
     /// The lower-case words used in every output.
@@ -62,13 +65,14 @@ impl Phase {
             Phase::Stopping => "stopping",
             Phase::Stopped => "stopped",
             Phase::Completed => "completed",
+            Phase::Unwatched => "unwatched",
         }
     }
 
     /// What the gateway and the registry may think of an instance in this phase.
     pub fn health(self) -> HealthState {
         match self {
-            Phase::Waiting | Phase::Preparing | Phase::Starting => HealthState::Unknown,
+            Phase::Waiting | Phase::Preparing | Phase::Starting | Phase::Unwatched => HealthState::Unknown,
             Phase::Healthy => HealthState::Healthy,
             Phase::Degraded => HealthState::Degraded,
             // A stopping one still answers, but a request sent to it might not be answered any more.

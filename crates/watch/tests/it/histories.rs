@@ -4,7 +4,7 @@
 use crate::world::World;
 use haus_model::service::{Recover, Restart, Rollout, Stop};
 use haus_model::{InstanceId, ServiceName};
-use haus_watch::conductor::{Desired, DesiredService, Phase, ProbeRhythm, Target};
+use haus_watch::conductor::{Desired, DesiredService, Elsewhere, Keeper, Phase, ProbeRhythm, Target};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -39,13 +39,28 @@ enum Event {
     Drain,
 }
 
+/// Mostly the conductor; one of the instances elsewhere moves with the spec, one cannot be asked or is nowhere.
+fn keeper(number: u32, instances: u32, spec: u8) -> Keeper {
+    let place = |ordinal: u32| Elsewhere {
+        by: "systemd on web".to_owned(),
+        spec: if ordinal == 1 { "here".to_owned() } else { format!("there {spec}") },
+        is_asked: ordinal != 2 || spec != 1,
+        absent: (ordinal == 3 && spec == 2).then(|| "nobody said where it is".to_owned()),
+    };
+    match number {
+        0 => Keeper::Itself,
+        1 | 2 => Keeper::Elsewhere((1..=instances).map(|ordinal| (ordinal, place(ordinal))).collect()),
+        _ => Keeper::Conductor,
+    }
+}
+
 /// Services need only those before them, so no plan has a circle.
 fn service(index: usize) -> impl Strategy<Value = DesiredService> {
     let restart =
         prop_oneof![4 => Just(Restart::Always), 1 => Just(Restart::OnFailure), 1 => Just(Restart::Never)];
     let rollout = prop_oneof![Just(Rollout::Rolling), Just(Rollout::Hold), Just(Rollout::Replace)];
     let probe = proptest::option::of((1_u32..3, 1_u32..4, 1_u64..20));
-    let numbers = (0_u32..4, 1_u8..4, proptest::option::of(1_u8..3), 1_u32..5, 0_u32..8, 1_u64..4);
+    let numbers = (0_u32..4, 1_u8..4, proptest::option::of(1_u8..3), 1_u32..5, 0_u32..10, 1_u64..4);
     (vec(any::<bool>(), index), numbers, restart, rollout, probe).prop_map(
         move |(needed, (instances, spec, prepare, tries, external, stop_s), restart, rollout, probe)| {
             DesiredService {
@@ -63,7 +78,7 @@ fn service(index: usize) -> impl Strategy<Value = DesiredService> {
                 recover: Recover { restart, tries, within: Duration::from_secs(60), ..Recover::default() },
                 rollout,
                 stop: Stop { within: Duration::from_secs(stop_s), ..Stop::default() },
-                external: external == 0,
+                keeper: keeper(external, instances, spec),
             }
         },
     )
@@ -147,16 +162,28 @@ fn check_settled(world: &mut World, desired: &Desired) {
         world.restart(Target::Service(name.clone()));
     }
     world.settle();
+    world.go_on(Duration::from_secs(120));
+    world.settle();
     for (name, service) in &desired.services {
         let view = world.conductor.service(name).unwrap();
-        let wanted = if service.external { service.instances.min(1) } else { service.instances };
+        let wanted = match &service.keeper {
+            Keeper::Conductor => service.instances,
+            Keeper::Itself => service.instances.min(1),
+            Keeper::Elsewhere(places) => u32::try_from(places.len()).unwrap(),
+        };
         assert_eq!(view.instances.len(), usize::try_from(wanted).unwrap(), "{}", world.picture());
         for instance in view.instances {
             let waits = service
                 .needs
                 .iter()
                 .any(|need| !world.conductor.service(need).is_some_and(|need| need.ready));
-            let fine = instance.phase == Phase::Healthy || (waits && instance.phase == Phase::Waiting);
+            let elsewhere = service.elsewhere(instance.id.ordinal);
+            let expected = match elsewhere {
+                Some(Elsewhere { absent: Some(_), .. }) => Phase::Offline,
+                Some(place) if service.probe.is_none() || !place.is_asked => Phase::Unwatched,
+                Some(_) | None => Phase::Healthy,
+            };
+            let fine = instance.phase == expected || (waits && instance.phase == Phase::Waiting);
             assert!(fine, "{} is {}: {}", instance.id, instance.phase, world.picture());
         }
     }

@@ -5,7 +5,9 @@ use haus_model::health::ProbeOutcome;
 use haus_model::service::{Recover, Restart, Rollout, Stop, StopSignal};
 use haus_model::unit::{format_duration, parse_duration};
 use haus_model::{InstanceId, Timestamp};
-use haus_watch::conductor::{Action, Conductor, Desired, DesiredService, ProbeRhythm, Target};
+use haus_watch::conductor::{
+    Action, Conductor, Desired, DesiredService, Elsewhere, Keeper, ProbeRhythm, Target,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -57,6 +59,18 @@ pub(crate) fn play(script: &str) -> String {
     player.transcript
 }
 
+/// `10.0.0.7:80,10.0.0.8:80`: where somebody else keeps the instances; `?` for one that is not asked, `-` for one
+/// that is nowhere.
+fn elsewhere(places: &str) -> Keeper {
+    let place = |text: &str| Elsewhere {
+        by: "systemd on web".to_owned(),
+        spec: text.to_owned(),
+        is_asked: text != "?",
+        absent: (text == "-").then(|| "it is not in the places file".to_owned()),
+    };
+    Keeper::Elsewhere((1..).zip(places.split(',').map(place)).collect())
+}
+
 /// `web x2 needs=redis,postgres spec=v2 every=10s rollout=rolling`
 pub(crate) fn parse_service(line: &str) -> (&str, DesiredService) {
     let mut words = line.split_whitespace();
@@ -77,7 +91,7 @@ pub(crate) fn parse_service(line: &str) -> (&str, DesiredService) {
         recover: Recover::default(),
         rollout: Rollout::Replace,
         stop: Stop { signal: StopSignal::Term, within: Duration::from_secs(10) },
-        external: false,
+        keeper: Keeper::Conductor,
     };
     for word in words {
         let (key, value) = word.split_once('=').unwrap_or((word, ""));
@@ -119,7 +133,8 @@ pub(crate) fn parse_service(line: &str) -> (&str, DesiredService) {
                     within: parse_duration(within).unwrap(),
                 };
             }
-            "external" => service.external = true,
+            "external" => service.keeper = Keeper::Itself,
+            "elsewhere" => service.keeper = elsewhere(value),
             _ if key.starts_with('x') => service.instances = key[1..].parse().unwrap(),
             _ => panic!("what is {word:?} in {line:?}?"),
         }

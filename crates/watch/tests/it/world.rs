@@ -5,7 +5,7 @@
 use haus_model::health::ProbeOutcome;
 use haus_model::service::Stop;
 use haus_model::{InstanceId, ServiceName, Timestamp};
-use haus_watch::conductor::{Action, Change, Conductor, Desired, Phase, Subject, Target};
+use haus_watch::conductor::{Action, Change, Conductor, Desired, Keeper, Phase, Subject, Target};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ pub(crate) struct World {
     /// How it is stopped, by the same plan.
     planned_stop: BTreeMap<ServiceName, Stop>,
     /// Whether it is not a process of ours, by the same plan.
-    external: BTreeMap<ServiceName, bool>,
+    external: BTreeMap<ServiceName, Keeper>,
     desired: Desired,
     draining: bool,
     drained: bool,
@@ -62,7 +62,7 @@ impl World {
             for (name, service) in &desired.services {
                 self.needs.insert(name.clone(), service.needs.clone());
                 self.planned_stop.insert(name.clone(), service.stop);
-                self.external.insert(name.clone(), service.external);
+                self.external.insert(name.clone(), service.keeper.clone());
             }
             self.desired = desired.clone();
             self.note_stops();
@@ -72,7 +72,8 @@ impl World {
     }
 
     pub(crate) fn adopt(&mut self, id: &InstanceId, spec: &str) {
-        if !self.live.contains_key(id) && !self.draining {
+        // What is somebody else's is nobody's child.
+        if !self.live.contains_key(id) && !self.is_elsewhere(&id.service) && !self.draining {
             self.last_run += 1;
             self.live.insert(id.clone(), self.last_run);
             self.note_stops();
@@ -223,6 +224,20 @@ impl World {
         panic!("it does not settle: {}", self.picture());
     }
 
+    /// Everything is answered well for a while: time in which what nobody here restarts gets well by itself.
+    pub(crate) fn go_on(&mut self, span: Duration) {
+        let until = self.now.after(span);
+        loop {
+            if self.answer_everything() {
+                continue;
+            }
+            if self.conductor.poll_timeout().is_none_or(|next| next > until) {
+                return;
+            }
+            self.fire_next();
+        }
+    }
+
     /// Every process that is asked to end does so; then the drain has to be over.
     pub(crate) fn finish_drain(&mut self) {
         self.drain();
@@ -268,7 +283,10 @@ impl World {
                 Action::Spawn { id, run } => self.spawned(id, run),
                 Action::Stop { id, run, why, stop } => self.stopped(id, run, &why, stop),
                 Action::Probe { id, run } => {
-                    assert_eq!(self.live.get(&id), Some(&run), "a probe of {id}, which does not run");
+                    let elsewhere = self.is_elsewhere(&id.service);
+                    let known = self.conductor.instance(&id).map(|view| view.run).filter(|_| elsewhere);
+                    let live = self.live.get(&id).copied().or(known);
+                    assert_eq!(live, Some(run), "a probe of {id}, which does not run");
                     self.probing.retain(|entry| entry.0 != id);
                     self.probing.push((id, run));
                 }
@@ -285,6 +303,9 @@ impl World {
                 }
             }
         }
+        // Runs of somebody else's instances are counted as well.
+        let runs = self.conductor.instances().map(|view| view.run);
+        self.last_run = runs.fold(self.last_run, u64::max);
         // A service that comes back after its removal brings its own needs.
         self.needs.retain(|name, _| self.conductor.service(name).is_some());
         self.planned_stop.retain(|name, _| self.conductor.service(name).is_some());
@@ -305,7 +326,7 @@ impl World {
         let view = self.conductor.instance(&id).unwrap();
         assert!(view.phase == Phase::Starting && !view.why.is_empty());
         let service = &self.desired.services[&id.service];
-        assert!(id.ordinal <= service.instances && !service.external, "nobody wants {id}");
+        assert!(id.ordinal <= service.instances && service.keeper == Keeper::Conductor, "nobody wants {id}");
         if view.restarts == 0 {
             for need in &service.needs {
                 let ready = self.conductor.service(need).is_some_and(|need| need.ready);
@@ -331,6 +352,10 @@ impl World {
             }
         }
         self.stopping.push((id, run));
+    }
+
+    fn is_elsewhere(&self, service: &ServiceName) -> bool {
+        matches!(self.external.get(service), Some(Keeper::Elsewhere(_)))
     }
 
     /// A run is stopped by the first plan that names its service while it lives.
@@ -361,16 +386,21 @@ impl World {
                 assert_eq!(view.phase, told.unwrap_or(Phase::Stopped), "{}", view.id);
                 assert_eq!(view.health, view.phase.health());
                 assert!(view.since <= self.now && !view.why.is_empty());
-                let external = self.external.get(service.name) == Some(&true);
+                let keeper = self.external.get(service.name).cloned().unwrap_or_default();
+                let elsewhere = self.is_elsewhere(service.name);
                 let runs = match view.phase {
-                    Phase::Starting | Phase::Stopping | Phase::Degraded | Phase::Offline => true,
+                    Phase::Stopping => true,
                     // A process of an earlier plan may still be there.
-                    Phase::Healthy => !external || self.live.contains_key(&view.id),
+                    Phase::Starting | Phase::Degraded | Phase::Offline => {
+                        !elsewhere || self.live.contains_key(&view.id)
+                    }
+                    Phase::Healthy => keeper == Keeper::Conductor || self.live.contains_key(&view.id),
                     Phase::Waiting
                     | Phase::Preparing
                     | Phase::BackingOff
                     | Phase::GivenUp
                     | Phase::Stopped
+                    | Phase::Unwatched
                     | Phase::Completed => false,
                 };
                 assert_eq!(self.live.get(&view.id), Some(&view.run).filter(|_| runs), "{}", self.picture());
