@@ -20,6 +20,9 @@ pub(crate) struct Layers {
     /// Groups from the outside in; a crate may know only later groups.
     pub(crate) order: Vec<Vec<String>>,
     pub(crate) dev_only: Vec<String>,
+    /// Crates outside of the order that others outside of it may know.
+    #[serde(default)]
+    pub(crate) tools: Vec<String>,
     /// Crate to the crates of ours that it may know.
     pub(crate) crates: BTreeMap<String, Vec<String>>,
     pub(crate) forbidden: Vec<Forbidden>,
@@ -82,6 +85,7 @@ fn check_rules(layers: &Layers) -> Vec<Fault> {
         let own = depth.get(name.as_str()).copied();
         for other in may_know {
             let fault = match (own, depth.get(other.as_str())) {
+                (None, None) if layers.tools.contains(other) => None,
                 (_, None) => {
                     Some(format!("`{name}` may know `{other}`, which stands in no group of `order`"))
                 }

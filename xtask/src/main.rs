@@ -10,6 +10,7 @@ mod error;
 mod fault;
 mod findings;
 mod fuzz_api;
+mod lab;
 mod layers;
 mod links;
 mod steps;
@@ -33,6 +34,7 @@ cargo run -p xtask -- COMMAND
   soak          all tests with HAUS_SOAK=1
   fmt           rustfmt, and comments that are too wide
   bench NAME    check | coordinator | core | gateway
+  lab           up N | down | status | ssh NAME | exec NAME CMD | ...: real hosts for tests; `lab` lists all
   fuzz-api      schemathesis against the API of a running house, for minutes; --short as in test
   layers        who may depend on whom, as layers.toml says
   architecture  ARCHITECTURE.md lists the crates and their directions as they are
@@ -46,6 +48,9 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let root = root();
+    if let ["lab", words @ ..] = words.as_slice() {
+        return lab::run(words);
+    }
     let outcome = match words.as_slice() {
         ["check"] => steps::check(&root),
         ["test"] => steps::test(&root),

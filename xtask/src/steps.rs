@@ -8,11 +8,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Instant;
 
+use haus_lab::{Force, Lab, LabPlan, Places};
+
 use crate::error::{TaskError, chain};
 use crate::fuzz_api::{self, Budget, Outcome};
 use crate::summary::{Counts, Runner};
 use crate::tree::Tree;
 use crate::{RULES, fault, tidy};
+
+/// What the largest test wants.
+const LAB_HOSTS: usize = 3;
 
 /// Debian's packages for the rooms belong to Debian's Python; another one in PATH would not find them.
 const PYTHON: &str = "/usr/bin/python3";
@@ -31,7 +36,9 @@ pub(crate) fn test(root: &Path) -> Result<bool, TaskError> {
     let mut docs = gate.cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
     docs.env("RUSTDOCFLAGS", "-D warnings");
     gate.run("documents", docs, None)?;
+    let lab = gate.lab_up();
     gate.rust_tests(if gate.in_ci { "ci" } else { "default" })?;
+    gate.lab_down(lab);
     gate.room_tests()?;
     gate.fuzz_api(Budget::Short)?;
     Ok(gate.close(true))
@@ -56,7 +63,9 @@ pub(crate) fn format(root: &Path) -> Result<bool, TaskError> {
 /// The tests with longer rounds: `HAUS_SOAK` is set by `./x soak` and read by the tests that have rounds.
 pub(crate) fn soak(root: &Path) -> Result<bool, TaskError> {
     let mut gate = Gate::new(root);
+    let lab = gate.lab_up();
     gate.rust_tests("soak")?;
+    gate.lab_down(lab);
     Ok(gate.close(true))
 }
 
@@ -88,6 +97,12 @@ fn static_steps(gate: &mut Gate) -> Result<(), TaskError> {
         gate.say("SKIPPED deny: cargo-deny is not installed, so licences and sources were not checked");
     }
     Ok(())
+}
+
+/// Who takes the lab down: whoever brought it up.
+enum LabOwner {
+    Somebody,
+    Tests(Lab),
 }
 
 /// Runs steps and remembers what failed.
@@ -189,6 +204,46 @@ impl Gate {
             self.run("examples in comments", examples, Some(Runner::CargoTest))?;
         }
         Ok(())
+    }
+
+    /// Hosts for the tests that work on some, before their time begins to run: the image takes a minute. A
+    /// lab that was up before stays up.
+    fn lab_up(&mut self) -> LabOwner {
+        let lab = Lab::new(Places::of_this_account());
+        if let Err(missing) = lab.check_fitness() {
+            self.say(&format!("SKIPPED lab: {}. NOT CHECKED: everything on real hosts", chain(&missing)));
+            if self.in_ci {
+                self.failed.push("lab".to_owned());
+            }
+            return LabOwner::Somebody;
+        }
+        self.begin("lab up");
+        let was_up = lab.hosts().is_ok_and(|hosts| !hosts.is_empty());
+        let begun = self.begun;
+        let say = |line: &str| {
+            let seconds = begun.elapsed().as_secs();
+            eprintln!("[{:3}:{:02}] lab: {line}", seconds / 60, seconds % 60);
+        };
+        let outcome = lab.up(LabPlan::of(LAB_HOSTS), &say);
+        if let Err(error) = &outcome {
+            eprintln!("lab: {}", chain(error));
+        }
+        self.end("lab up", outcome.is_ok());
+        if was_up { LabOwner::Somebody } else { LabOwner::Tests(lab) }
+    }
+
+    fn lab_down(&mut self, owner: LabOwner) {
+        match owner {
+            LabOwner::Somebody => {}
+            LabOwner::Tests(lab) => {
+                self.begin("lab down");
+                let outcome = lab.down(Force::No);
+                if let Err(error) = &outcome {
+                    eprintln!("lab: {}", chain(error));
+                }
+                self.end("lab down", outcome.is_ok());
+            }
+        }
     }
 
     /// The tests that a house brings for its own rooms.

@@ -4,5 +4,17 @@
 //! who talks to it. It takes no decisions: what is to be done comes as changes, and how each is done stands in
 //! `haus_model::operation`. It knows no plan file, no network beyond health questions, no TLS and no database.
 
+mod account;
+mod act;
+pub mod deadman;
+mod die;
+mod disk;
 pub mod frame;
+mod journal;
+pub mod machine;
+mod observe;
+mod refusal;
+mod run;
+mod satisfied;
+pub mod serve;
 pub mod wire;

@@ -1,8 +1,8 @@
-//! The few words of shell that find or put `haus-remote` on a host and become it, and the one line that they answer.
-//! Everything else is said in the protocol of the program. It does not know that protocol.
+//! The few words of shell that find or put `haus-remote` on a host and become it, and the one line that they
+//! answer. Everything else is said in the protocol of the program. It does not know that protocol.
 //!
-//! The shell of the account may be any, so every word travels quoted, and the scripts hold no single quote, no
-//! backslash and, when they are sent, no line end.
+//! The shell of the account may be any, so every word travels quoted, and the scripts hold no single quote,
+//! no backslash and, when they are sent, no line end.
 
 use crate::programs::Programs;
 use crate::shown::shown;
@@ -11,8 +11,8 @@ use haus_model::host::{Architecture, Elevation};
 /// How long what stands before our line may be: an account's shell can be talkative.
 pub(crate) const NOISE_BYTES_MAX: usize = 64 << 10;
 
-/// Becomes root when that is wanted and possible, and runs the rest. `$1` is the rest, `$2` the word of the elevation,
-/// what follows goes to the rest.
+/// Becomes root when that is wanted and possible, and runs the rest. `$1` is the rest, `$2` the word of the
+/// elevation, what follows goes to the rest.
 const OUTER: &str = r#"
 rest=$1; elevation=$2; shift 2;
 if [ "$(id -u)" = 0 ] || [ "$elevation" = none ]; then exec sh -c "$rest" haus "$@"; fi;
@@ -20,8 +20,9 @@ echo "haus-boot sudo - -";
 exec sudo -n -- sh -c "$rest" haus "$@"
 "#;
 
-/// Where things are, and which program is the right one. `$1` is the hash for x86_64, `$2` for aarch64, `-` when there
-/// is none. Sets `machine`, `user`, `folder`, `hash`, `program`; `intact` says whether a file is the program.
+/// Where things are, and which program is the right one. `$1` is the hash for x86_64, `$2` for aarch64, `-`
+/// when there is none. Sets `machine`, `user`, `folder`, `hash`, `program`; `intact` says whether a file is
+/// the program.
 const PLACES: &str = r#"
 umask 077; LC_ALL=C; export LC_ALL;
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; export PATH;
@@ -42,8 +43,9 @@ if [ -x "$program" ] && intact "$program"; then echo "haus-boot ready $machine $
 echo "haus-boot missing $machine $user"
 "#;
 
-/// Takes `$3` bytes of program from standard input, and becomes it. A file that is not complete never has the name of
-/// the program. Older ones go, except the two newest before it, and those that a unit of the host still names.
+/// Takes `$3` bytes of program from standard input, and becomes it. A file that is not complete never has the
+/// name of the program. Older ones go, except the two newest before it, and those that a unit of the host
+/// still names.
 const PUT: &str = r#"
 part=$folder/.part.$$; trap "rm -f $part" EXIT;
 fail() { echo "haus-boot failed $machine $user"; exit 4; };
@@ -106,8 +108,8 @@ pub(crate) enum Found {
     Sudo,
 }
 
-/// What a line of the host says; none when it is not ours. An account's shell may say something first, even without a
-/// line end behind it.
+/// What a line of the host says; none when it is not ours. An account's shell may say something first, even
+/// without a line end behind it.
 pub(crate) fn understand_line(line: &[u8]) -> Result<Option<Found>, String> {
     let line = String::from_utf8_lossy(line);
     line.trim_end().rsplit_once("haus-boot ").map(|(_, words)| understand(words)).transpose()

@@ -1,7 +1,8 @@
 //! A process on the other end of three pipes, and nothing that waits without an end.
 //!
-//! Every call takes the moment at which it must be over. While one pipe is waited for the others are emptied, so that
-//! neither side can block the other. It does not know what the bytes mean, nor what kind of road the process is.
+//! Every call takes the moment at which it must be over. While one pipe is waited for the others are emptied,
+//! so that neither side can block the other. It does not know what the bytes mean, nor what kind of road the
+//! process is.
 
 use crate::shown::shown;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};

@@ -1,5 +1,5 @@
-//! The port for what can be done on a host: one session, one request at a time, typed answers. It does not know the road
-//! to the host, and it decides nothing.
+//! The port for what can be done on a host: one session, one request at a time, typed answers. It does not
+//! know the road to the host, and it decides nothing.
 
 use haus_acts::wire::{
     Begin, Claim, Done, Ending, Finished, PastApply, Progress, Recovered, Refusal, Reply, Request,
@@ -62,10 +62,11 @@ pub struct Blob<'a> {
 /// A session with one host.
 ///
 /// Contract: a request is answered by exactly one reply, after any number of calls of `progress`. After
-/// [`HostError::Road`] the session is dead and every later request fails alike; after [`HostError::Refused`] it goes
-/// on. No call waits without an end. A session that is dropped ends: the host lets go of its lock, and what was under
-/// way is brought into order by the next `recover`. `confirm` counts only in a session that was opened after the change
-/// that it confirms. Values of secrets stand in `act` alone, and are gone here when it returns.
+/// [`HostError::Road`] the session is dead and every later request fails alike; after [`HostError::Refused`]
+/// it goes on. No call waits without an end. A session that is dropped ends: the host lets go of its lock,
+/// and what was under way is brought into order by the next `recover`. `confirm` counts only in a session
+/// that was opened after the change that it confirms. Values of secrets stand in `act` alone, and are gone
+/// here when it returns.
 pub trait Host: Send {
     /// What the host said of itself.
     fn welcome(&self) -> &Welcome;
@@ -81,59 +82,66 @@ pub trait Host: Send {
 
     /// What is there.
     fn observe(&mut self, specs: &[Spec]) -> Result<Inventory, HostError> {
-        match self.ask(&Request::Observe { specs: specs.to_vec() }, &mut |_| {})? {
-            Reply::Inventory(inventory) => Ok(*inventory),
-            _ => Err(self.stranger("observe")),
-        }
+        let reply = self.ask(&Request::Observe { specs: specs.to_vec() }, &mut |_| {})?;
+        let Reply::Inventory(inventory) = reply else {
+            return Err(self.stranger("observe"));
+        };
+        Ok(*inventory)
     }
 
     /// Which of these blobs it does not have.
     fn missing(&mut self, blobs: BTreeSet<Fingerprint>) -> Result<BTreeSet<Fingerprint>, HostError> {
-        match self.ask(&Request::Missing { blobs }, &mut |_| {})? {
-            Reply::Missing { blobs } => Ok(blobs),
-            _ => Err(self.stranger("compare blobs")),
-        }
+        let reply = self.ask(&Request::Missing { blobs }, &mut |_| {})?;
+        let Reply::Missing { blobs } = reply else {
+            return Err(self.stranger("compare blobs"));
+        };
+        Ok(blobs)
     }
 
     /// Brings an apply that did not end into order.
     fn recover(&mut self, claim: &Claim) -> Result<Recovered, HostError> {
-        match self.ask(&Request::Recover { claim: claim.clone() }, &mut |_| {})? {
-            Reply::Recovered(recovered) => Ok(recovered),
-            _ => Err(self.stranger("recover")),
-        }
+        let reply = self.ask(&Request::Recover { claim: claim.clone() }, &mut |_| {})?;
+        let Reply::Recovered(recovered) = reply else {
+            return Err(self.stranger("recover"));
+        };
+        Ok(recovered)
     }
 
     /// Takes the lock and writes down what is going to be done.
     fn begin(&mut self, begin: &Begin) -> Result<(), HostError> {
-        match self.ask(&Request::Begin(Box::new(begin.clone())), &mut |_| {})? {
-            Reply::Begun => Ok(()),
-            _ => Err(self.stranger("begin")),
-        }
+        let reply = self.ask(&Request::Begin(Box::new(begin.clone())), &mut |_| {})?;
+        let Reply::Begun = reply else {
+            return Err(self.stranger("begin"));
+        };
+        Ok(())
     }
 
     /// Carries out one change of the apply that began.
     fn act(&mut self, act: Act, progress: &mut dyn FnMut(Progress)) -> Result<Done, HostError> {
         let Act { number, secrets } = act;
-        match self.ask(&Request::Act { number, secrets }, progress)? {
-            Reply::Done(done) => Ok(done),
-            _ => Err(self.stranger("act")),
-        }
+        let reply = self.ask(&Request::Act { number, secrets }, progress)?;
+        let Reply::Done(done) = reply else {
+            return Err(self.stranger("act"));
+        };
+        Ok(done)
     }
 
     /// Disarms the dead-man of this apply, by a session that is newer than the change.
     fn confirm(&mut self, apply: &str) -> Result<(), HostError> {
-        match self.ask(&Request::Confirm { apply: apply.to_owned() }, &mut |_| {})? {
-            Reply::Confirmed => Ok(()),
-            _ => Err(self.stranger("confirm")),
-        }
+        let reply = self.ask(&Request::Confirm { apply: apply.to_owned() }, &mut |_| {})?;
+        let Reply::Confirmed = reply else {
+            return Err(self.stranger("confirm"));
+        };
+        Ok(())
     }
 
     /// Ends the apply that began.
     fn finish(&mut self, ending: Ending, progress: &mut dyn FnMut(Progress)) -> Result<Finished, HostError> {
-        match self.ask(&Request::Finish { ending }, progress)? {
-            Reply::Finished(finished) => Ok(finished),
-            _ => Err(self.stranger("finish")),
-        }
+        let reply = self.ask(&Request::Finish { ending }, progress)?;
+        let Reply::Finished(finished) = reply else {
+            return Err(self.stranger("finish"));
+        };
+        Ok(finished)
     }
 
     /// Takes the last apply back, or this one when it is the last.
@@ -144,18 +152,20 @@ pub trait Host: Send {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Finished, HostError> {
         let request = Request::RollBack { claim: claim.clone(), apply: apply.map(str::to_owned) };
-        match self.ask(&request, progress)? {
-            Reply::Finished(finished) => Ok(finished),
-            _ => Err(self.stranger("roll back")),
-        }
+        let reply = self.ask(&request, progress)?;
+        let Reply::Finished(finished) = reply else {
+            return Err(self.stranger("roll back"));
+        };
+        Ok(finished)
     }
 
     /// What was applied here, the latest first.
     fn history(&mut self, last: u32) -> Result<Vec<PastApply>, HostError> {
-        match self.ask(&Request::History { last }, &mut |_| {})? {
-            Reply::History(past) => Ok(past),
-            _ => Err(self.stranger("history")),
-        }
+        let reply = self.ask(&Request::History { last }, &mut |_| {})?;
+        let Reply::History(past) = reply else {
+            return Err(self.stranger("history"));
+        };
+        Ok(past)
     }
 }
 

@@ -1,5 +1,5 @@
-//! Keys that a host shows: for people who compare fingerprints, and for adding one that they have compared. It decides
-//! nothing: without a fingerprint from outside no key is ever written.
+//! Keys that a host shows: for people who compare fingerprints, and for adding one that they have compared.
+//! It decides nothing: without a fingerprint from outside no key is ever written.
 
 use crate::channel::Channel;
 use std::fs;
@@ -98,7 +98,8 @@ pub(crate) fn shown_keys(
 ) -> Result<Vec<HostKey>, HostKeyError> {
     let scratch = Scratch::new(host)?;
     let file = scratch.0.join("known_hosts");
-    // Ssh takes the first word for an option, so the strict one has to be taken out; jump hosts do not see these.
+    // Ssh takes the first word for an option, so the strict one has to be taken out; jump hosts do not see
+    // these.
     let strict: Vec<_> = ssh.get_args().map(ToOwned::to_owned).collect();
     let program = ssh.get_program().to_owned();
     ssh = Command::new(&program);

@@ -1,5 +1,5 @@
-//! The road into an Incus instance of the machine in front of you, by `incus exec`. It does not know what instances
-//! are made of.
+//! The road into an Incus instance of the machine in front of you, by `incus exec`. It does not know what
+//! instances are made of.
 
 use crate::channel::{Channel, Ended};
 use crate::transport::{Obstacle, Purpose, RoadSettings, Transport, TransportError, spawn};

@@ -1,5 +1,5 @@
-//! From a road to a running `haus-remote`: starts it when it is there, puts it there when it is not, and says in one
-//! finding what stood in the way. It does not know the protocol that follows.
+//! From a road to a running `haus-remote`: starts it when it is there, puts it there when it is not, and says
+//! in one finding what stood in the way. It does not know the protocol that follows.
 
 use crate::bootstrap::{self, Found};
 use crate::channel::{Channel, Ended, is_too_late};
@@ -44,7 +44,8 @@ impl Opening<'_> {
     fn put(&self, program: &Program) -> Result<Channel, RoadFault> {
         let Session { programs, elevation, patience, .. } = self.session;
         let mut channel = self.start(&bootstrap::put(programs, *elevation, program.bytes.len()))?;
-        // Sudo may take a moment; the bytes wait in the pipe meanwhile. A host that refuses them has said why by then.
+        // Sudo may take a moment; the bytes wait in the pipe meanwhile. A host that refuses them has said why
+        // by then.
         let written = channel.until(Instant::now() + patience.put).write_all(&program.bytes);
         match written {
             Err(error) if is_too_late(&error) => {
@@ -74,33 +75,37 @@ impl Opening<'_> {
     fn found(&self, mut channel: Channel) -> Result<(Found, Channel), RoadFault> {
         let waiting = self.session.patience.ready;
         let deadline = Instant::now() + waiting;
-        let (mut asked_sudo, mut line, mut noise) = (false, Vec::new(), 0);
+        let (mut asked_sudo, mut said, mut line) = (false, Vec::new(), 0);
         loop {
             let mut byte = [0];
             match channel.until(deadline).read(&mut byte) {
                 Ok(0) => break,
-                Ok(_) if byte[0] == b'\n' => match bootstrap::understand_line(&line) {
-                    Ok(Some(Found::Sudo)) => asked_sudo = true,
-                    Ok(Some(found)) => return Ok((found, channel)),
-                    Ok(None) => {}
-                    Err(because) => return Err(self.fault("start haus-remote", speaks_otherwise(because))),
-                },
-                Ok(_) => line.push(byte[0]),
+                Ok(_) => said.push(byte[0]),
                 Err(error) if is_too_late(&error) => {
                     return Err(self.silent(&channel.stop(), waiting, asked_sudo));
                 }
                 Err(_) => break,
             }
-            noise += 1;
             if byte[0] == b'\n' {
-                line.clear();
+                match bootstrap::understand_line(&said[line..]) {
+                    Ok(Some(Found::Sudo)) => asked_sudo = true,
+                    Ok(Some(found)) => return Ok((found, channel)),
+                    Ok(None) => {}
+                    Err(because) => return Err(self.fault("start haus-remote", speaks_otherwise(because))),
+                }
+                line = said.len();
             }
-            if noise > bootstrap::NOISE_BYTES_MAX {
+            if said.len() > bootstrap::NOISE_BYTES_MAX {
                 let because = "the account's shell says too much before it starts a command".to_owned();
                 return Err(self.fault("start haus-remote", speaks_otherwise(because)));
             }
         }
-        let ended = channel.stop();
+        let mut ended = channel.stop();
+        // Some say to standard output why they start nothing.
+        let other = String::from_utf8_lossy(&said);
+        ended.errors.extend(
+            other.lines().filter(|line| !line.starts_with("haus-boot ")).flat_map(|line| [line, "\n"]),
+        );
         Err(match (asked_sudo, self.transport.explain(&ended)) {
             (_, Some(obstacle)) => self.fault("open a connection", obstacle),
             (true, None) => self.fault("become root", no_sudo(&ended)),

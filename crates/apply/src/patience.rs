@@ -14,7 +14,8 @@ pub struct Patience {
     pub answer: Duration,
     /// To look at everything; a source of releases may be asked on the way.
     pub observe: Duration,
-    /// Between two signs of life of an act: the commands on the host have limits of their own, which end first.
+    /// Between two signs of life of an act: the commands on the host have limits of their own, which end
+    /// first.
     pub act: Duration,
     /// For a session to end after its last answer.
     pub close: Duration,

@@ -1,5 +1,5 @@
-//! A session with `haus-remote` over any road: puts the program there when it is not, and then asks and waits, each with
-//! an end. It does not know what is asked.
+//! A session with `haus-remote` over any road: puts the program there when it is not, and then asks and
+//! waits, each with an end. It does not know what is asked.
 
 use crate::channel::Channel;
 use crate::host::{Blob, Host, HostError, RoadFault};
@@ -13,6 +13,7 @@ use haus_acts::frame::{CHUNK_BYTES_MAX, FrameError, read_message, skip_noise, wr
 use haus_acts::wire::{Ending, Hello, PROGRESS_LINES_MAX, Progress, Reply, Request, VERSION, Welcome};
 use haus_model::HouseName;
 use haus_model::host::Elevation;
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 /// What a session needs besides the road.
@@ -48,7 +49,7 @@ impl RemoteHost {
         let deadline = Instant::now() + session.patience.answer;
         let hello = Request::Hello(Hello { version: VERSION, house: session.house.clone() });
         let answer = skip_noise(&mut channel.until(deadline))
-            .and_then(|_| write_message(&mut channel.until(deadline), &hello))
+            .and_then(|_| heard(write_message(&mut channel.until(deadline), &hello)))
             .and_then(|()| read_message::<Reply>(&mut channel.until(deadline)));
         match answer {
             Ok(Reply::Welcome(welcome)) if welcome.version == VERSION => Ok(RemoteHost {
@@ -135,7 +136,8 @@ impl Host for RemoteHost {
         let waiting = self.patience.of(request);
         let answer = self.patience.answer;
         let channel = self.live()?;
-        if let Err(error) = write_message(&mut channel.until(Instant::now() + answer), request) {
+        let written = heard(write_message(&mut channel.until(Instant::now() + answer), request));
+        if let Err(error) = written {
             return Err(self.breaks(&what, error, answer));
         }
         self.reply(&what, waiting, progress)
@@ -146,7 +148,8 @@ impl Host for RemoteHost {
         let waiting = self.patience.answer;
         let request = Request::Put { hash: blob.hash, bytes: blob.bytes };
         let channel = self.live()?;
-        if let Err(error) = write_message(&mut channel.until(Instant::now() + waiting), &request) {
+        let written = heard(write_message(&mut channel.until(Instant::now() + waiting), &request));
+        if let Err(error) = written {
             return Err(self.breaks(&what, error, waiting));
         }
         let mut left = blob.bytes;
@@ -159,19 +162,27 @@ impl Host for RemoteHost {
                 return Err(HostError::Blob { hash: blob.hash, source });
             }
             let channel = self.live()?;
-            if let Err(error) = write_chunk(&mut channel.until(Instant::now() + waiting), &buffer[..step]) {
+            let written = heard(write_chunk(&mut channel.until(Instant::now() + waiting), &buffer[..step]));
+            if let Err(error) = written {
                 return Err(self.breaks(&what, error, waiting));
             }
             left -= step as u64;
         }
-        match self.reply(&what, waiting, &mut |_| {})? {
-            Reply::Stored => Ok(()),
-            _ => Err(self.stranger(&what)),
-        }
+        let reply = self.reply(&what, waiting, &mut |_| {})?;
+        let Reply::Stored = reply else { return Err(self.stranger(&what)) };
+        Ok(())
     }
 
     fn stranger(&self, what: &str) -> HostError {
         road(fault(what, &self.road, out_of_turn()))
+    }
+}
+
+/// A side that has closed its ears may have said why before, and that is better than the broken pipe.
+fn heard(written: Result<(), FrameError>) -> Result<(), FrameError> {
+    match written {
+        Err(FrameError::Broken(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        other => other,
     }
 }
 

@@ -1,4 +1,5 @@
-//! Texts that come from a host, made fit for a terminal: nothing there may move the cursor, hide a line or fill a screen.
+//! Texts that come from a host, made fit for a terminal: nothing there may move the cursor, hide a line or
+//! fill a screen.
 
 /// How long a text of a host may be where it is shown.
 const CHARACTERS_MAX: usize = 600;

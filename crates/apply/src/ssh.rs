@@ -1,5 +1,5 @@
-//! The road over the system's `ssh`, with the user's own configuration, agent, jump hosts and keys. We add only what makes
-//! it safe to run unattended. It does not know what runs on the other end.
+//! The road over the system's `ssh`, with the user's own configuration, agent, jump hosts and keys. We add
+//! only what makes it safe to run unattended. It does not know what runs on the other end.
 
 use crate::channel::{Channel, Ended};
 use crate::host_key::{self, HostKey, HostKeyError};
@@ -72,7 +72,8 @@ impl Ssh {
 
     fn options(&self, purpose: Purpose) -> Vec<String> {
         let seconds = self.settings.connect.as_secs().max(1);
-        // On the command line they stand before every file of configuration, and ssh takes the first word that it finds.
+        // On the command line they stand before every file of configuration, and ssh takes the first word
+        // that it finds.
         let mut options = vec![
             "BatchMode=yes".to_owned(),
             "StrictHostKeyChecking=yes".to_owned(),
@@ -186,8 +187,8 @@ impl Transport for Ssh {
     }
 }
 
-/// The word for the shell of an account, whichever it is: sh, bash, zsh, fish and csh read this alike as long as the word
-/// has no line end and no pair of backslashes.
+/// The word for the shell of an account, whichever it is: sh, bash, zsh, fish and csh read this alike as long
+/// as the word has no line end and no pair of backslashes.
 fn quoted(word: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./=:,+@".contains(&byte);
     if !word.is_empty() && word.bytes().all(plain) {

@@ -1,5 +1,5 @@
-//! What OpenSSH's `ssh` says when it does not reach a host. Texts in, meaning out; checked against what the program of
-//! Debian 12 and 13 prints.
+//! What OpenSSH's `ssh` says when it does not reach a host. Texts in, meaning out; checked against what the
+//! program of Debian 12 and 13 prints.
 
 use crate::shown::shown;
 

@@ -1,5 +1,5 @@
-//! The port for roads to a host: bytes to and from a process there. What the process is, and what the bytes mean, is
-//! decided elsewhere.
+//! The port for roads to a host: bytes to and from a process there. What the process is, and what the bytes
+//! mean, is decided elsewhere.
 
 use crate::channel::{Channel, Ended};
 use haus_model::host::Connect;
@@ -22,11 +22,11 @@ pub enum Purpose {
 
 /// A road to one host.
 ///
-/// Contract: `start` gives a process on the host whose arguments are exactly `argv`, with three pipes that carry any
-/// bytes, in both directions at once, until either side closes; its exit code comes back. It may be called from
-/// several threads at once, and each call is a process of its own. Nothing of `argv` may be a secret: both sides show
-/// it in their process lists. When the channel is dropped the local process ends, and the one on the host finds its
-/// standard input closed.
+/// Contract: `start` gives a process on the host whose arguments are exactly `argv`, with three pipes that
+/// carry any bytes, in both directions at once, until either side closes; its exit code comes back. It may be
+/// called from several threads at once, and each call is a process of its own. Nothing of `argv` may be a
+/// secret: both sides show it in their process lists. When the channel is dropped the local process ends, and
+/// the one on the host finds its standard input closed.
 pub trait Transport: Send + Sync + fmt::Debug {
     /// How it is written in a plan, such as `ssh://deploy@web`.
     fn road(&self) -> String;
@@ -34,8 +34,8 @@ pub trait Transport: Send + Sync + fmt::Debug {
     /// Starts a process on the host.
     fn start(&self, argv: &[String], purpose: Purpose) -> Result<Channel, TransportError>;
 
-    /// What it means that the process ended like this before anything on the host spoke. None when it is not about
-    /// the road. This may ask the host again, for at most a few seconds.
+    /// What it means that the process ended like this before anything on the host spoke. None when it is not
+    /// about the road. This may ask the host again, for at most a few seconds.
     fn explain(&self, ended: &Ended) -> Option<Obstacle>;
 }
 

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod credential;
+mod hosts;
 mod registry;
 mod token;
 mod trail;
@@ -12,6 +13,7 @@ pub(crate) use credential::{
     Credential, CredentialCreate, CredentialImport, CredentialList, CredentialOne, CredentialRevoke,
     CredentialRotate,
 };
+pub(crate) use hosts::{ApplyHosts, Drift, History, PlanHosts, Reach, RollbackHosts};
 pub(crate) use registry::{Discover, Services};
 pub(crate) use token::{Token, TokenCreate, TokenRevoke, TokenRotateKey};
 pub(crate) use trail::{Trail, TrailAct, TrailExport, TrailShow, TrailVerify};
@@ -38,6 +40,16 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Check plan files and show every fault with its place and remedy.
     Check(Check),
+    /// Show what has to change on the hosts of a house, exactly, and change nothing.
+    Plan(PlanHosts),
+    /// Make the hosts of a house what its plan wants, or carry out a plan that was kept.
+    Apply(ApplyHosts),
+    /// Show what on the hosts is no longer as it was made.
+    Drift(Drift),
+    /// Take the last apply of hosts back.
+    Rollback(RollbackHosts),
+    /// Show what was applied on the hosts, by whom, why and with which outcome.
+    History(History),
     /// Bring a house up in the foreground; Ctrl-C brings it down in order.
     Up(Up),
     /// Like `up`, for a service manager: plain lines, no terminal.

@@ -5,6 +5,7 @@
 mod arguments;
 mod command;
 mod exit;
+mod interrupt;
 mod listing;
 mod locate;
 mod outlet;

@@ -48,6 +48,8 @@ codes! {
     LockOut "HH0112" Error "the change would lock us out";
     NotRoot "HH0113" Error "the account on the host has not the rights that the plan needs";
     NotObservedYet "HH0114" Note "it shows only during the apply what is there";
+    InputMissing "HH0115" Error "something that the plan names is not there to be carried to the host";
+    Kept "HH0116" Note "something of ours stays on the host";
     HostKeyChanged "HH0201" Error "the host shows another key than the known one";
     HostKeyUnknown "HH0202" Error "the host's key is not known";
     Unreachable "HH0203" Error "the host cannot be reached";

@@ -231,7 +231,8 @@ pub struct OpenApply {
 /// when it differs. The order in which they come does not matter.
 ///
 /// Left out is what may change between the two without making the plan wrong: which commit a tag is at the
-/// source (the plan names the commit that is built), and how many names a folder has that is not empty.
+/// source (the plan names the commit that is built), and how many names a folder has that is not empty. The
+/// text of a file is told by its hash.
 pub fn fingerprint_of<'a>(states: impl IntoIterator<Item = (&'a ResourceId, &'a State)>) -> Fingerprint {
     let sorted: BTreeMap<&ResourceId, &State> = states.into_iter().collect();
     let parts: Vec<Vec<u8>> = sorted
@@ -251,6 +252,14 @@ fn settled(state: &State) -> Vec<u8> {
             commit: None,
             complete: complete.clone(),
             current: current.clone(),
+        }),
+        // The hash says the same, and a plan leaves out texts that nobody may read.
+        State::File { hash, bytes, access, text: Some(_), secret } => serde_json::to_vec(&State::File {
+            hash: *hash,
+            bytes: *bytes,
+            access: access.clone(),
+            text: None,
+            secret: secret.clone(),
         }),
         State::Absent
         | State::Unknown(_)

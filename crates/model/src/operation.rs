@@ -194,10 +194,11 @@ fn make_directory(spec: &DirectorySpec, before: &State) -> Vec<Operation> {
     vec![native(format!("make the folder {path}, {access}"))]
 }
 
-/// Where a file stands until it is complete and checked.
+/// Where a file stands until it is complete and checked. The name ends as the file's does, since programs that check
+/// it look at that, and begins with a dot, since patterns such as `conf.d/*.conf` leave such names out.
 pub fn candidate_path(path: &Path) -> PathBuf {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    path.with_file_name(format!(".{name}.haus-new"))
+    path.with_file_name(format!(".haus-new.{name}"))
 }
 
 /// Whether a check looks at the candidate, or at the whole after the file has its name.
@@ -339,7 +340,7 @@ pub fn unit_verbs(spec: &UnitSpec, before: &State) -> (bool, Vec<UnitVerb>) {
         } else {
             ("", "", None, true)
         };
-    let read_all = inputs == Some(spec.inputs);
+    let read_all = spec.inputs == UnitSpec::no_inputs() || inputs == Some(spec.inputs);
     let mut verbs = Vec::new();
     match spec.enabled {
         // A unit without [Install] cannot be enabled, and one that is made by others needs not.

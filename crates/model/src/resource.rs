@@ -453,6 +453,13 @@ pub struct UnitSpec {
     pub inputs: Fingerprint,
 }
 
+impl UnitSpec {
+    /// The inputs of a unit that reads nothing of ours. Such a unit is never restarted for what it may have read before.
+    pub fn no_inputs() -> Fingerprint {
+        Fingerprint::of_parts([])
+    }
+}
+
 /// What is asked to see whether something answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

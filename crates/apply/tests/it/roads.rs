@@ -10,6 +10,7 @@ use haus_testkit::free_port;
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::TcpListener;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 fn ssh(settings: RoadSettings) -> Ssh {
@@ -25,13 +26,13 @@ fn obstacle(transport: &dyn Transport) -> Obstacle {
 #[test]
 fn local_is_a_road() {
     let folder = tempfile::tempdir().expect("a folder");
-    transport_conformance(&Local::default(), folder.path());
+    transport_conformance(&Local::default(), folder.path(), &Path::exists);
 }
 
 #[test]
 fn ssh_is_a_road() {
     let Some(sshd) = Sshd::start("ssh_is_a_road") else { return };
-    transport_conformance(&ssh(sshd.settings()), sshd.folder.path());
+    transport_conformance(&ssh(sshd.settings()), sshd.folder.path(), &Path::exists);
 }
 
 #[test]
@@ -100,7 +101,7 @@ fn configuration_of_the_user_cannot_weaken_a_session() {
     );
     fs::write(sshd.at("config"), config).expect("writes");
     let folder = tempfile::tempdir().expect("a folder");
-    transport_conformance(&ssh(sshd.settings()), folder.path());
+    transport_conformance(&ssh(sshd.settings()), folder.path(), &Path::exists);
     fs::remove_file(sshd.at("known_hosts")).expect("removes");
     assert_eq!(obstacle(&ssh(sshd.settings())).code, HostCode::HostKeyUnknown);
 }

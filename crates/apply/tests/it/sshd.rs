@@ -20,6 +20,11 @@ pub(crate) struct Sshd {
 impl Sshd {
     /// Starts it. None, said loudly, where there is no such program.
     pub(crate) fn start(test: &str) -> Option<Sshd> {
+        Sshd::start_with(test, None)
+    }
+
+    /// The same; who logs in sees this folder as `/var/lib`. Only root can do that.
+    pub(crate) fn start_with(test: &str, var_lib: Option<&Path>) -> Option<Sshd> {
         let program = Path::new("/usr/sbin/sshd");
         if !program.exists() {
             loud_skip_mandatory(test, "there is no /usr/sbin/sshd (Debian: openssh-server)");
@@ -44,7 +49,16 @@ impl Sshd {
         );
         fs::write(at("sshd_config"), config).expect("writes");
         let log = fs::File::create(at("sshd.log")).expect("a log");
-        let child = Command::new(program)
+        let mut command = match var_lib {
+            Some(var_lib) => {
+                let mut command = Command::new("unshare");
+                let script = "mount --bind \"$0\" /var/lib && exec \"$@\"";
+                command.args(["--mount", "--", "sh", "-c", script]).arg(var_lib).arg(program);
+                command
+            }
+            None => Command::new(program),
+        };
+        let child = command
             .args(["-D", "-e", "-f"])
             .arg(at("sshd_config"))
             .stdin(Stdio::null())

@@ -3,6 +3,7 @@
 use haus_apply::transport::{Purpose, Transport};
 use haus_testkit::{is_running, wait_until};
 use std::io::{Read as _, Write as _};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 const ENOUGH: Duration = Duration::from_secs(20);
@@ -15,8 +16,12 @@ fn sh(script: &str, arguments: &[&str]) -> Vec<String> {
     ["sh", "-c", script, "test"].iter().chain(arguments).map(|word| (*word).to_owned()).collect()
 }
 
-/// All of it. `folder` is one that the test and the process on the host both see.
-pub(crate) fn transport_conformance(transport: &dyn Transport, folder: &std::path::Path) {
+/// All of it. `folder` is one on the host; `is_there` says whether a file in it exists.
+pub(crate) fn transport_conformance(
+    transport: &dyn Transport,
+    folder: &Path,
+    is_there: &dyn Fn(&Path) -> bool,
+) {
     for purpose in [Purpose::Work, Purpose::Proof] {
         arguments_arrive_as_they_are(transport, purpose);
     }
@@ -24,7 +29,7 @@ pub(crate) fn transport_conformance(transport: &dyn Transport, folder: &std::pat
     large_data_flows_both_ways_at_once(transport);
     what_is_written_is_answered_before_the_input_ends(transport);
     a_deadline_holds_and_the_process_is_ended(transport);
-    the_process_on_the_host_finds_its_input_closed(transport, folder);
+    the_process_on_the_host_finds_its_input_closed(transport, folder, is_there);
     many_at_once_do_not_mix(transport);
 }
 
@@ -85,14 +90,18 @@ fn a_deadline_holds_and_the_process_is_ended(transport: &dyn Transport) {
     wait_until("the local process is gone", ENOUGH, || !is_running(process));
 }
 
-fn the_process_on_the_host_finds_its_input_closed(transport: &dyn Transport, folder: &std::path::Path) {
+fn the_process_on_the_host_finds_its_input_closed(
+    transport: &dyn Transport,
+    folder: &Path,
+    is_there: &dyn Fn(&Path) -> bool,
+) {
     let (ready, gone) = (folder.join("ready"), folder.join("gone"));
     let script = "echo > \"$1\"; cat > /dev/null; echo > \"$2\"";
     let argv = sh(script, &[&ready.display().to_string(), &gone.display().to_string()]);
     let channel = transport.start(&argv, Purpose::Work).expect("starts");
-    wait_until("the process on the host runs", ENOUGH, || ready.exists());
+    wait_until("the process on the host runs", ENOUGH, || is_there(&ready));
     drop(channel);
-    wait_until("the process on the host has seen the end", ENOUGH, || gone.exists());
+    wait_until("the process on the host has seen the end", ENOUGH, || is_there(&gone));
 }
 
 fn many_at_once_do_not_mix(transport: &dyn Transport) {

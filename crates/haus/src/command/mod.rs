@@ -8,6 +8,7 @@ mod discover;
 mod down;
 mod events;
 mod explain;
+mod hosts;
 mod init;
 mod logs;
 mod parent;
@@ -36,6 +37,11 @@ use std::future::Future;
 pub(crate) fn run(arguments: Arguments) -> Result<Code, Failure> {
     match arguments.command {
         Command::Check(arguments) => check::cmd_check(&arguments),
+        Command::Plan(arguments) => hosts::cmd_plan(&arguments),
+        Command::Apply(arguments) => hosts::cmd_apply(&arguments),
+        Command::Drift(arguments) => hosts::cmd_drift(&arguments),
+        Command::Rollback(arguments) => hosts::cmd_rollback(&arguments),
+        Command::History(arguments) => hosts::cmd_history(&arguments),
         Command::Up(arguments) => up::cmd_up(&arguments, up::Mode::Foreground),
         Command::Serve(arguments) => up::cmd_up(&arguments, up::Mode::Service),
         Command::Status(arguments) => status::cmd_status(&arguments),

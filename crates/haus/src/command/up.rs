@@ -85,7 +85,7 @@ pub(super) fn show_errors(path: &Path) {
     show(&haus_houseplan::load(path, &DiskFiles), Severity::Error);
 }
 
-fn show(loaded: &Loaded, least: Severity) {
+pub(super) fn show(loaded: &Loaded, least: Severity) {
     let style = Style {
         color: terminal::colour_error(),
         width: terminal::width().unwrap_or(terminal::WIDTH_DEFAULT),
@@ -97,7 +97,7 @@ fn show(loaded: &Loaded, least: Severity) {
     }
 }
 
-fn stage<'plan>(plan: &'plan Plan, wanted: Option<&str>) -> Result<&'plan House, Failure> {
+pub(super) fn stage<'plan>(plan: &'plan Plan, wanted: Option<&str>) -> Result<&'plan House, Failure> {
     let names: Vec<&str> = plan.stages.keys().map(haus_model::StageName::as_str).collect();
     let found = match wanted {
         Some(wanted) => plan.stages.iter().find(|(name, _)| name.as_str() == wanted).map(|(_, house)| house),

@@ -36,7 +36,8 @@ fn path_route(scope: Scope<'_, '_>, route: &RouteDraft<'_>) -> Option<PathRoute>
             root: match of {
                 Some(service) => {
                     let code = code(scope.draft, scope.stage, scope.draft.service(service.text)?)?;
-                    code.join(within(Path::new(""), root.text)?)
+                    let inside = within(Path::new(""), root.text)?;
+                    if code == Path::new(".") { inside } else { code.join(inside) }
                 }
                 None => within_or_absolute(&scope.draft.folders[root.span.file as usize], root.text)?,
             },

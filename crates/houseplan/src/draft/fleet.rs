@@ -4,8 +4,8 @@
 //! Judges nothing: a host without a road, or an unknown group, is simply as incomplete as it is written.
 
 use super::machine::{
-    AccountDraft, DirectoryDraft, FileDraft, MachineDraft, MachineKind, RuleDraft, SettingsDraft, SiteDraft,
-    StepDraft, TlsDraft, UnitDraft,
+    AccountDraft, DirectoryDraft, FileDraft, MachineDraft, MachineKind, OverrideDraft, RuleDraft,
+    SettingsDraft, SiteDraft, StepDraft, TlsDraft, UnitDraft,
 };
 use super::{Draft, ServiceDraft, StageDraft};
 use crate::shape::parse_connect;
@@ -54,8 +54,11 @@ impl<'a, 't> Fleet<'a, 't> {
         if stage.is_some_and(|stage| stage.without_hosts) {
             return Fleet { without: true, ..Fleet::default() };
         }
-        let machines: Vec<Machine<'a, 't>> =
-            draft.machines.iter().map(|machine| one(draft, machine, stage)).collect();
+        let others = stage.map(|stage| stage.machines.as_slice()).unwrap_or_default();
+        let others: HashMap<&str, &OverrideDraft<'t>> =
+            others.iter().map(|other| (other.name.text, other)).collect();
+        let of = |machine: &'a MachineDraft<'t>| one(draft, machine, others.get(machine.name.text).copied());
+        let machines: Vec<Machine<'a, 't>> = draft.machines.iter().map(of).collect();
         let index = machines.iter().enumerate().map(|(at, machine)| (machine.draft.name.text, at)).collect();
         Fleet { machines, index, without: false }
     }
@@ -101,10 +104,8 @@ impl<'a, 't> Fleet<'a, 't> {
 fn one<'a, 't>(
     draft: &'a Draft<'t>,
     machine: &'a MachineDraft<'t>,
-    stage: Option<&StageDraft<'t>>,
+    own: Option<&OverrideDraft<'t>>,
 ) -> Machine<'a, 't> {
-    let own =
-        stage.and_then(|stage| stage.machines.iter().find(|other| other.name.text == machine.name.text));
     let mut layers = vec![&draft.everywhere];
     layers.extend(
         machine.groups.iter().filter_map(|group| draft.group(group.text)).map(|group| &group.settings),

@@ -2,6 +2,7 @@
 
 use haus_houseplan::{DiskFiles, Loaded, MemoryFiles, Style, load, render, starter};
 use haus_model::Severity;
+use haus_model::route::RouteTarget;
 use haus_model::service::RunsAs;
 use std::path::{Path, PathBuf};
 
@@ -34,6 +35,29 @@ fn the_house_of_rooms_is_understood() {
     assert!(house.services.len() >= 19, "{}", house.services.len());
     assert!(house.services.values().any(|service| service.runs_as == RunsAs::Coordinator));
     assert!(house.services.values().filter(|service| service.instances > 1).count() >= 2);
+}
+
+#[test]
+fn the_house_of_one_node_is_the_same_in_front_of_you_and_on_its_host() {
+    let stages = load(&houses()[1], &DiskFiles).plan.unwrap().stages;
+    let house = |stage: &str| &stages[&stage.parse::<haus_model::StageName>().unwrap()];
+    let (local, production) = (house("local"), house("production"));
+    let api = |house: &haus_model::House| {
+        house.services[&"api".parse::<haus_model::ServiceName>().unwrap()].clone()
+    };
+    assert_eq!((local.hosts.len(), production.hosts.len()), (0, 1));
+    assert_eq!((api(local).runs_as, api(production).runs_as), (RunsAs::Process, RunsAs::Systemd));
+    assert_eq!((api(local).folder, api(production).folder), (PathBuf::from("."), PathBuf::from(".")));
+    assert_eq!((api(local).run, api(local).env), (api(production).run, api(production).env));
+    let root = |house: &haus_model::House| {
+        let routes = house.routes.values().next().unwrap();
+        match &routes["/"].target {
+            RouteTarget::Files { root, .. } => root.clone(),
+            RouteTarget::Service { .. } | RouteTarget::Coordinator => panic!("files"),
+        }
+    };
+    assert_eq!(root(local), Path::new("packages/web/dist"));
+    assert_eq!(root(production), Path::new("/srv/lifetimecircle/api/current/packages/web/dist"));
 }
 
 #[test]

@@ -150,8 +150,8 @@ fn a_check_with_braces_sees_the_candidate() {
         Spec::File(spec),
         State::Absent,
         &[
-            "write /etc/.a.conf.haus-new, root:root 0644: 2 bytes",
-            "$ nft -c -f /etc/.a.conf.haus-new",
+            "write /etc/.haus-new.a.conf, root:root 0644: 2 bytes",
+            "$ nft -c -f /etc/.haus-new.a.conf",
             "rename it to /etc/a.conf",
         ],
     );

@@ -9,6 +9,8 @@ mod revoke;
 mod rotate;
 mod show;
 
+pub(super) use offline::failure as offline_failure;
+
 use super::running::Running;
 use crate::arguments::Credential;
 use crate::exit::{Code, Failure};

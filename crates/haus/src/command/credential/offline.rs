@@ -54,7 +54,7 @@ pub(super) fn create(arguments: &CredentialCreate, running: &Running, name: &str
 }
 
 /// The vault's words with the exit codes of all commands.
-fn failure(error: &OfflineError) -> Failure {
+pub(crate) fn failure(error: &OfflineError) -> Failure {
     let code = match error {
         OfflineError::Held { .. } | OfflineError::Trail { .. } => REFUSED,
         OfflineError::Refused { problem } => match problem.code {

@@ -1,0 +1,9 @@
+//! The program as `haus` uses it: started, talked to over its streams, killed anywhere.
+//!
+//! Most tests give it a root of its own in a temporary folder; those in `lab` use booted hosts.
+
+mod apply;
+mod crash;
+mod protocol;
+mod talk;
+mod world;

@@ -1,0 +1,93 @@
+//! `haus rollback`: takes the last apply of hosts back, as their own journals remember it.
+
+use super::{Meant, confirm, owner, roads};
+use crate::arguments::RollbackHosts;
+use crate::command::check::plural;
+use crate::exit::{Code, DONE, Failure, REFUSED, UNKNOWN};
+use crate::terminal::{self, harmless};
+use haus_acts::wire::{Claim, Finished, Progress};
+use haus_apply::host::HostError;
+use haus_apply::sessions::{Roads, Sessions as _, Target};
+use haus_apply::transport::Purpose;
+use haus_model::HostName;
+
+pub(crate) fn cmd_rollback(arguments: &RollbackHosts) -> Result<Code, Failure> {
+    let meant = Meant::load(&arguments.path, &arguments.reach)?;
+    let roads = roads(&meant.house, &arguments.reach)?;
+    let targets = meant.targets();
+    let what = arguments.apply.as_ref().map_or("the last apply".to_owned(), |apply| format!("apply {apply}"));
+    confirm(&format!("take {what} back on {}?", plural(targets.len(), "host")), arguments.yes)?;
+    let claim = Claim { owner: owner(), reason: Some("haus rollback".to_owned()) };
+    let mut worst = DONE;
+    let mut told = serde_json::Map::new();
+    for target in &targets {
+        let outcome = one(&roads, target, &claim, arguments);
+        let (code, line) = result(&target.host, &outcome);
+        worst = Code(worst.0.max(code.0));
+        if arguments.reach.json {
+            let value = match &outcome {
+                Ok(finished) => serde_json::to_value(finished).expect("an outcome is plain data"),
+                Err(error) => serde_json::json!({ "error": haus_model::error::chain(error) }),
+            };
+            told.insert(target.host.to_string(), value);
+        } else {
+            terminal::out(&line);
+        }
+    }
+    if arguments.reach.json {
+        terminal::json(&told);
+    }
+    Ok(worst)
+}
+
+fn one(
+    roads: &Roads,
+    target: &Target,
+    claim: &Claim,
+    arguments: &RollbackHosts,
+) -> Result<Finished, HostError> {
+    let mut progress = |progress: Progress| {
+        if arguments.reach.json {
+            return;
+        }
+        let text = match &progress {
+            Progress::Run(argv) => format!("$ {}", super::page::command_line(argv)),
+            Progress::Step(step) => format!("· {}", harmless(step)),
+            Progress::Line(line) => format!("  {}", harmless(line)),
+        };
+        terminal::line(&format!("{}: {text}", target.host));
+    };
+    let mut session = roads.open(target, Purpose::Work)?;
+    session.roll_back(claim, arguments.apply.as_deref(), &mut progress)
+}
+
+fn result(host: &HostName, outcome: &Result<Finished, HostError>) -> (Code, String) {
+    match outcome {
+        Ok(finished) if finished.left.is_empty() => {
+            (DONE, format!("{host}: apply {} is taken back\n", harmless(&finished.apply)))
+        }
+        Ok(finished) => {
+            let mut text = format!("{host}: apply {} is taken back in part\n", harmless(&finished.apply));
+            for left in &finished.left {
+                text.push_str(&format!("  not as it was: {}: {}\n", left.resource, harmless(&left.why)));
+            }
+            (UNKNOWN, text)
+        }
+        Err(HostError::Refused(refusal)) => {
+            let text = format!(
+                "{host}: refused, nothing was changed: {}: {}\n    help: {}\n",
+                harmless(&refusal.what),
+                harmless(&refusal.why),
+                harmless(&refusal.remedy)
+            );
+            (REFUSED, text)
+        }
+        Err(error @ (HostError::Road(_) | HostError::Blob { .. })) => (
+            UNKNOWN,
+            format!(
+                "{host}: {}\n    help: `haus history --host {host}` says how far it came\n",
+                haus_model::error::chain(error)
+            ),
+        ),
+    }
+}

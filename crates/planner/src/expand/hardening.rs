@@ -1,0 +1,58 @@
+//! The protections of every unit of ours, as one table. A service takes single ones back by their name (`without`), by
+//! folders that it writes (`writable`) or by capabilities; whoever reads the table knows what holds.
+
+/// One protection of systemd.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Directive {
+    /// The name of the directive.
+    pub name: &'static str,
+    /// Its value.
+    pub value: &'static str,
+    /// What it takes away from the service.
+    pub why: &'static str,
+}
+
+macro_rules! directives {
+    ($($name:literal $value:literal $why:literal;)*) => {
+        /// What holds for every service unless its plan takes it back. `CapabilityBoundingSet`, `AmbientCapabilities` and
+        /// `ReadWritePaths` are made from the plan's words.
+        pub const DIRECTIVES: &[Directive] =
+            &[$(Directive { name: $name, value: $value, why: $why }),*];
+    };
+}
+
+directives! {
+    "NoNewPrivileges" "yes" "no more rights through setuid programs";
+    "ProtectSystem" "strict" "the whole file system is read-only but for what is named";
+    "ProtectHome" "yes" "no homes";
+    "PrivateTmp" "yes" "a /tmp of its own";
+    "PrivateDevices" "yes" "no disks and other devices";
+    "ProtectKernelTunables" "yes" "no kernel parameters";
+    "ProtectKernelModules" "yes" "no loading of modules";
+    "ProtectKernelLogs" "yes" "no log of the kernel";
+    "ProtectControlGroups" "yes" "no change of limits";
+    "ProtectClock" "yes" "no setting of the clock";
+    "ProtectHostname" "yes" "no renaming of the machine";
+    "ProtectProc" "invisible" "no sight of other accounts' processes";
+    "RestrictAddressFamilies" "AF_INET AF_INET6 AF_UNIX" "no raw packets and rare protocols";
+    "RestrictNamespaces" "yes" "no containers of its own";
+    "RestrictRealtime" "yes" "no starving of others";
+    "RestrictSUIDSGID" "yes" "no making of setuid files";
+    "LockPersonality" "yes" "no other execution domain";
+    "MemoryDenyWriteExecute" "yes" "no memory that is written and then run";
+    "RemoveIPC" "yes" "nothing stays in shared memory";
+    "KeyringMode" "private" "no keys of others";
+    "SystemCallFilter" "@system-service" "only calls that services use";
+    "SystemCallErrorNumber" "EPERM" "a refused call is an error and not the end";
+    "SystemCallArchitectures" "native" "no calls of other architectures";
+    "UMask" "0077" "new files are its own alone";
+}
+
+/// Programs that write code into memory and run it: `MemoryDenyWriteExecute` would end them at their start.
+const WRITES_CODE: [&str; 9] = ["node", "npm", "npx", "deno", "bun", "java", "dotnet", "php", "luajit"];
+
+/// Whether a program compiles while it runs.
+pub(crate) fn writes_code(program: &str) -> bool {
+    let name = program.rsplit('/').next().unwrap_or(program);
+    WRITES_CODE.contains(&name)
+}
