@@ -1,5 +1,5 @@
-//! From the plan's words to resources: everything composite is taken apart here, so that whoever compares or acts
-//! knows primitives only. One file per word of the plan. Not known here: what a host has already.
+//! From the plan's words to resources: everything composite is taken apart here, so that whoever compares or
+//! acts knows primitives only. One file per word of the plan. Not known here: what a host has already.
 
 mod accounts;
 mod collect;
