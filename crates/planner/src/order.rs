@@ -10,13 +10,15 @@ pub(crate) struct Ordered<'a> {
     pub resources: Vec<&'a Resource>,
     /// Positions in `resources` of what each one needs.
     pub needs: Vec<Vec<usize>>,
+    /// The position of each.
+    pub at: HashMap<&'a ResourceId, usize>,
 }
 
 /// Sorts. A circle, which a sound plan does not have, is cut where its first member by kind and name stands.
 pub(crate) fn ordered(resources: &[Resource]) -> Ordered<'_> {
     let mut ranked: Vec<&Resource> = resources.iter().collect();
     ranked.sort_by(|a, b| (a.spec.kind(), &a.id).cmp(&(b.spec.kind(), &b.id)));
-    let at: HashMap<&ResourceId, usize> =
+    let mut at: HashMap<&ResourceId, usize> =
         ranked.iter().enumerate().map(|(rank, resource)| (&resource.id, rank)).collect();
     let needs: Vec<Vec<usize>> = ranked
         .iter()
@@ -29,6 +31,10 @@ pub(crate) fn ordered(resources: &[Resource]) -> Ordered<'_> {
     }
     Ordered {
         resources: order.iter().map(|rank| ranked[*rank]).collect(),
+        at: {
+            at.values_mut().for_each(|position| *position = place[*position]);
+            at
+        },
         needs: order.iter().map(|rank| needs[*rank].iter().map(|need| place[*need]).collect()).collect(),
     }
 }

@@ -1,7 +1,7 @@
 //! Compares what is desired with what was observed, host by host, and puts the result in order.
 //! One host's trouble never touches another's plan.
 
-use crate::compare::{Around, Difference, Verdict, compare, may_be_shown};
+use crate::compare::{Around, Difference, Kinds, Verdict, compare, may_be_shown};
 use crate::desired::{Desired, DesiredHost};
 use crate::findings::About;
 use crate::hash::seal;
@@ -180,16 +180,19 @@ impl HostView<'_> {
             let missing = State::Unknown("nobody looked at it".to_owned());
             let state = state.unwrap_or(&missing);
             let needs = &ordered.needs[at];
-            let kind = |need: &usize| ordered.resources[*need].spec.kind();
-            let before = needs.iter().filter(|need| changed[**need]).map(kind).collect();
+            let mut before = Kinds::default();
+            for need in needs.iter().filter(|need| changed[**need]) {
+                before.insert(ordered.resources[*need].spec.kind());
+            }
             let ours = inventory.manifest.entries.get(&resource.id);
             let made_unit = is_made_unit(resource, inventory);
-            let around = Around { ours, changed: &before, freed: &freed, made_unit, git_comes };
-            match compare(&resolved[at], state, &around) {
+            let content = resolved[at].seen;
+            let around = Around { ours, content, changed: before, freed: &freed, made_unit, git_comes };
+            match compare(&resolved[at].spec, state, &around) {
                 Verdict::AsWished => compared.unchanged += 1,
                 Verdict::Differs(difference) => {
                     changed[at] = true;
-                    compared.changes.push(change(resource, &resolved[at], state, &around, difference));
+                    compared.changes.push(change(resource, &resolved[at].spec, state, &around, difference));
                 }
                 Verdict::Blocked(obstacle) => {
                     // What follows from it would only say the same again.

@@ -11,27 +11,36 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
+/// A specification with everything filled in.
+pub(crate) struct Resolved<'a> {
+    pub spec: Cow<'a, Spec>,
+    /// What somebody who reads it would see; none when that is not known yet, or nobody reads it.
+    pub seen: Option<Fingerprint>,
+}
+
 /// The specifications with everything filled in, in the order of needs.
 pub(crate) fn resolve<'a>(
     ordered: &Ordered<'a>,
     reads: &BTreeMap<ResourceId, BTreeSet<ResourceId>>,
     states: &BTreeMap<ResourceId, State>,
-) -> Vec<Cow<'a, Spec>> {
-    let mut resolver = Resolver { reads, states, seen: HashMap::new(), releases: HashMap::new() };
-    ordered.resources.iter().map(|resource| resolver.resolve(resource)).collect()
+) -> Vec<Resolved<'a>> {
+    let resolved = Vec::with_capacity(ordered.resources.len());
+    let mut resolver = Resolver { ordered, reads, states, resolved, releases: HashMap::new() };
+    ordered.resources.iter().for_each(|resource| resolver.resolve(resource));
+    resolver.resolved
 }
 
 struct Resolver<'a, 'r> {
+    ordered: &'r Ordered<'a>,
     reads: &'r BTreeMap<ResourceId, BTreeSet<ResourceId>>,
     states: &'r BTreeMap<ResourceId, State>,
-    /// What somebody who reads a resource would see; none when that is not known yet.
-    seen: HashMap<&'a ResourceId, Option<Fingerprint>>,
+    resolved: Vec<Resolved<'a>>,
     /// The release of every folder of a service.
     releases: HashMap<&'a Path, String>,
 }
 
 impl<'a> Resolver<'a, '_> {
-    fn resolve(&mut self, resource: &'a Resource) -> Cow<'a, Spec> {
+    fn resolve(&mut self, resource: &'a Resource) {
         let spec = self.filled(resource);
         let seen = match spec.as_ref() {
             Spec::Release(release) => release.release_id().map(|id| Fingerprint::of(id.as_bytes())),
@@ -53,8 +62,7 @@ impl<'a> Resolver<'a, '_> {
         {
             self.releases.insert(&release.root, id);
         }
-        self.seen.insert(&resource.id, seen);
-        spec
+        self.resolved.push(Resolved { spec, seen });
     }
 
     fn filled(&self, resource: &'a Resource) -> Cow<'a, Spec> {
@@ -123,9 +131,9 @@ impl<'a> Resolver<'a, '_> {
         parts.push(own.as_bytes());
         for id in reads {
             // What is not wanted is read by nobody; what is not known yet makes the whole unknown.
-            if let Some(seen) = self.seen.get(id) {
+            if let Some(at) = self.ordered.at.get(id) {
                 parts.push(id.as_str().as_bytes());
-                parts.push(seen.as_ref()?.as_bytes());
+                parts.push(self.resolved.get(*at)?.seen.as_ref()?.as_bytes());
             }
         }
         Some(Fingerprint::of_parts(parts))

@@ -9,6 +9,7 @@ mod running;
 
 pub(crate) use paths::may_be_shown;
 
+use haus_model::Fingerprint;
 use haus_model::change::{ActKind, DiffLine, Outcome, Undo};
 use haus_model::host_code::HostCode;
 use haus_model::inventory::{ManifestEntry, State};
@@ -77,12 +78,32 @@ impl From<Difference> for Verdict {
     }
 }
 
+/// A set of kinds.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Kinds(u32);
+
+impl Kinds {
+    pub(crate) fn insert(&mut self, kind: Kind) {
+        self.0 |= 1 << kind as u32;
+    }
+
+    pub(crate) fn contains(self, kind: Kind) -> bool {
+        self.0 & (1 << kind as u32) != 0
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
 /// What a comparison may know besides wish and state.
 pub(crate) struct Around<'a> {
     /// What our manifest says about the resource.
     pub ours: Option<&'a ManifestEntry>,
+    /// The fingerprint of what comes, where it was computed already.
+    pub content: Option<Fingerprint>,
     /// Kinds of what is needed and changed before.
-    pub changed: &'a BTreeSet<Kind>,
+    pub changed: Kinds,
     /// Places that become free before, because what we made there is removed.
     pub freed: &'a BTreeSet<&'a Path>,
     /// Whether this is a unit whose file is ours alone, so that it ends with it.

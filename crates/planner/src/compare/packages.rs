@@ -46,7 +46,7 @@ pub(super) fn holds(spec: &HoldsSpec, state: &State, around: &Around<'_>) -> Ver
         return Verdict::Blocked(other_kind(&Spec::Holds(spec.clone()), state));
     };
     let open = packages_to_hold(spec, state);
-    let packages_change = around.changed.contains(&Kind::Packages);
+    let packages_change = around.changed.contains(Kind::Packages);
     if open.is_empty() && !packages_change {
         return Verdict::AsWished;
     }

@@ -71,7 +71,7 @@ pub(super) fn file(spec: &FileSpec, state: &State, around: &Around<'_>) -> Verdi
     };
     let same = match &spec.content {
         Content::Secret(wanted) => secret.as_ref() == Some(wanted),
-        Content::Text(_) | Content::Blob { .. } => *hash == Some(spec.content.fingerprint()),
+        Content::Text(_) | Content::Blob { .. } => hash.is_some() && *hash == around.content,
     };
     let mut reasons = Vec::new();
     let mut diff = Vec::new();

@@ -84,7 +84,7 @@ pub(super) fn unit(spec: &UnitSpec, state: &State, around: &Around<'_>) -> Verdi
     // What is not wanted to run and is not there is as it should be.
     let wants_nothing = spec.enabled != Some(true) && spec.running != Some(true);
     if *state == State::Absent && wants_nothing {
-        if spec.inputs == UnitSpec::no_inputs() || !around.changed.contains(&Kind::Packages) {
+        if spec.inputs == UnitSpec::no_inputs() || !around.changed.contains(Kind::Packages) {
             return Verdict::AsWished;
         }
         // Otherwise the unit that a package brings would still owe its reaction after this plan.
@@ -146,7 +146,7 @@ pub(super) fn health(spec: &HealthSpec, state: &State, around: &Around<'_>) -> V
     if !matches!(state, State::Health { .. } | State::Absent) {
         return Verdict::Blocked(other_kind(&Spec::Health(spec.clone()), state));
     }
-    let unit_changes = around.changed.contains(&Kind::Unit);
+    let unit_changes = around.changed.contains(Kind::Unit);
     let reason = match proven {
         Some(proven) if proven == spec.inputs && !unit_changes => return Verdict::AsWished,
         Some(_) if unit_changes => "its unit is changed before",

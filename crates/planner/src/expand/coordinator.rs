@@ -5,13 +5,14 @@ use super::collect::{Collector, UnitWish};
 use super::service::Place;
 use super::service_units;
 use super::system::WRITTEN;
-use crate::names::{coordinator_unit, house_config, house_root, unit_path};
-use haus_model::host::{Access, Architecture, Protocol};
+use crate::names::{Names, coordinator_unit, house_config, house_root, unit_path};
+use haus_model::host::{Access, Architecture, Host, Protocol};
+use haus_model::placement::PLACES_FILE;
 use haus_model::resource::{
     Content, FileSpec, LinkSpec, ReleaseSource, ReleaseSpec, ResourceId, Spec, SwitchSpec,
 };
 use haus_model::service::{RunsAs, Service};
-use serde::Serialize;
+use haus_model::{PlacedHost, PlacedInstance, Placements};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -27,7 +28,7 @@ pub(crate) fn expand(collector: &mut Collector<'_>, service: &Service, steps: &B
     let mut reads = BTreeSet::new();
     reads.extend(program(collector, &place));
     reads.extend(plan_folder(collector, &place));
-    reads.insert(addresses(collector, &place));
+    reads.insert(places(collector, &place));
     let unit = coordinator_unit(place.names.house);
     let file = FileSpec {
         path: unit_path(&unit),
@@ -110,47 +111,49 @@ fn plan_folder(collector: &mut Collector<'_>, place: &Place<'_>) -> Option<Resou
     Some(collector.add(place.wish(Spec::Switch(switch), "")))
 }
 
-/// One running copy of a service somewhere in the house.
-#[derive(Serialize)]
-struct Known {
-    host: String,
-    instance: u32,
-    address: String,
-    ports: BTreeMap<String, u16>,
-}
-
 /// Where services under systemd are: the coordinator cannot choose their ports, so it is told.
-fn addresses(collector: &mut Collector<'_>, place: &Place<'_>) -> ResourceId {
+fn places(collector: &mut Collector<'_>, place: &Place<'_>) -> ResourceId {
     let view = place.view;
-    let mut services: BTreeMap<&str, Vec<Known>> = BTreeMap::new();
+    let mut placements = Placements::none(view.house.name.clone(), view.house.stage.clone());
+    for host in view.house.hosts.values() {
+        placements.hosts.insert(host.name.clone(), PlacedHost { address: host.address.clone() });
+    }
     for service in view.house.services.values().filter(|service| service.runs_as == RunsAs::Systemd) {
         let hosts = service.deployment.iter().flat_map(|deployment| &deployment.on);
-        for host in hosts.filter_map(|name| view.house.hosts.get(name)) {
-            let is_here = host.name == view.host.name;
-            let address =
-                if is_here { super::variables::near(&service.address) } else { host.address.clone() };
-            for instance in 1..=service.instances.max(1) {
-                let port = |name| view.ports.get(&host.name)?.get(service, instance, Some(name));
-                let ports = service.ports.keys().filter_map(|name| Some((name.to_string(), port(name)?)));
-                services.entry(service.name.as_str()).or_default().push(Known {
-                    host: host.name.to_string(),
-                    instance,
-                    address: address.clone(),
-                    ports: ports.collect(),
-                });
-            }
-        }
+        let hosts = hosts.filter_map(|name| view.house.hosts.get(name));
+        let copies = hosts.flat_map(|host| (1..=service.instances.max(1)).map(move |own| (host, own)));
+        // Counted through all hosts, so that a number stands once in its service.
+        let placed = (1..).zip(copies).map(|(number, (host, own))| placed(place, service, host, number, own));
+        placements.services.insert(service.name.clone(), placed.collect());
     }
-    let document = serde_json::json!({ "format": 1, "services": services });
+    let text = serde_json::to_string_pretty(&placements).expect("places are plain data with texts as keys");
     let folder = house_config(place.names.house);
     collector.own_folders(&folder, &place.why);
     let spec = FileSpec {
-        path: folder.join("addresses.json"),
-        content: Content::Text(format!("{document:#}\n")),
+        path: folder.join(PLACES_FILE),
+        content: Content::Text(format!("{text}\n")),
         access: Access::root(0o644),
         check: None,
     };
     collector.add(place.wish(Spec::File(spec), ""))
+}
+
+/// One copy of a service: its number through all hosts, and on its own host.
+fn placed(place: &Place<'_>, service: &Service, host: &Host, number: u32, own: u32) -> PlacedInstance {
+    let view = place.view;
+    let address = if host.name == view.host.name {
+        super::variables::near(&service.address)
+    } else {
+        super::variables::far(&service.address, host)
+    };
+    let port = |name| view.ports.get(&host.name)?.get(service, own, Some(name));
+    PlacedInstance {
+        instance: number,
+        host: host.name.clone(),
+        address,
+        ports: service.ports.keys().filter_map(|name| Some((name.clone(), port(name)?))).collect(),
+        unit: Some(format!("{}.service", Names::new(view.house, service).unit_stem(own))),
+    }
 }
 
 fn unit_text(place: &Place<'_>) -> String {

@@ -87,6 +87,7 @@ pub(crate) fn service(name: &str, over: &Value) -> Service {
         keep: 3,
         overlap: haus_model::deployment::Overlap::Safe,
         unit: haus_model::deployment::UnitSettings::default(),
+        asks: std::collections::BTreeSet::new(),
     };
     if let Some(on) = over.remove("on") {
         deployment.on = serde_json::from_value(on).unwrap();
