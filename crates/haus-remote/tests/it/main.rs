@@ -5,5 +5,6 @@
 mod apply;
 mod crash;
 mod protocol;
+mod silent;
 mod talk;
 mod world;
