@@ -13,6 +13,7 @@ mod fuzz_api;
 mod lab;
 mod layers;
 mod links;
+mod remote;
 mod steps;
 mod summary;
 mod tidy;
@@ -33,6 +34,7 @@ cargo run -p xtask -- COMMAND
   test          check, then documents and all tests, closed by one line of counts
   soak          all tests with HAUS_SOAK=1
   fmt           rustfmt, and comments that are too wide
+  remote        the program for hosts, for each architecture that can be built here
   bench NAME    check | coordinator | core | gateway
   lab           up N | down | status | ssh NAME | exec NAME CMD | ...: real hosts for tests; `lab` lists all
   fuzz-api      schemathesis against the API of a running house, for minutes; --short as in test
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         ["check"] => steps::check(&root),
         ["test"] => steps::test(&root),
         ["fmt"] => steps::format(&root),
+        ["remote"] => remote::build(&root),
         ["soak"] => steps::soak(&root),
         ["changelog", version, date] => changelog::release(&root, version, date),
         ["api-doc"] => api_doc::write(&root),

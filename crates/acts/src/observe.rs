@@ -1,7 +1,7 @@
 //! What is there: facts of the machine and one state per resource, many at once.
 //!
-//! Nothing is changed and no lock is taken. What cannot be seen is a state that says why, never an error. Programs are
-//! asked once for all resources of a kind, since starting them is what takes time.
+//! Nothing is changed and no lock is taken. What cannot be seen is a state that says why, never an error.
+//! Programs are asked once for all resources of a kind, since starting them is what takes time.
 
 mod commands;
 mod facts;

@@ -1,8 +1,9 @@
 //! One session: requests come in, replies go out, one after the other.
 //!
-//! It holds the lock and the journal of an apply that it began. When the stream ends or a signal comes, the act that is
-//! under way is completed first; what is open then stays open, and the next session brings it into order. A cable that was
-//! cut ends no stream, so whoever holds the lock and hears nothing for long leaves as well.
+//! It holds the lock and the journal of an apply that it began. When the stream ends or a signal comes, the
+//! act that is under way is completed first; what is open then stays open, and the next session brings it
+//! into order. A cable that was cut ends no stream, so whoever holds the lock and hears nothing for long leaves
+//! as well.
 
 mod apply;
 mod blobs;

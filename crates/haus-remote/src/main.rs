@@ -1,5 +1,5 @@
-//! `haus-remote`: the program that `haus` puts on hosts. Arguments, streams and exit codes; everything else is
-//! `haus_acts`. It listens on nothing and leaves nothing running behind.
+//! `haus-remote`: the program that `haus` puts on hosts. Arguments, streams and exit codes; everything else
+//! is `haus_acts`. It listens on nothing and leaves nothing running behind.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that talks over its streams")]
 
 use haus_acts::deadman::revert;

@@ -153,7 +153,7 @@ codes! {
     EndsHealth "HP0625" Error false "a health check of something that ends";
     StepAlways "HP0626" Note true "a step that runs at every apply";
     FileUnreadable "HP0627" Error false "a file for a host that cannot be read";
-    FilesElsewhere "HP0628" Warning true "files that are not where the gateway is";
+    FilesElsewhere "HP0628" Warning true "files of a service that are not where the gateway is";
     FolderNowhere "HP0629" Error false "a working folder that nothing puts on the host";
     GroupUnused "HP0630" Warning true "a group without hosts";
 }

@@ -71,8 +71,8 @@ impl Lock {
         };
         let mut text = serde_json::to_vec(&holder).expect("a holder is plain data");
         text.push(b'\n');
-        // In one write behind the old text's place, so that a reader sees the old or the new one: an empty text counts
-        // as nobody's.
+        // In one write behind the old text's place, so that a reader sees the old or the new one: an empty
+        // text counts as nobody's.
         let written = file
             .set_len(0)
             .and_then(|()| std::io::Seek::rewind(&mut file))

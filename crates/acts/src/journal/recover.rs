@@ -124,8 +124,8 @@ fn prune_releases(machine: &Machine, layout: &Layout, journal: &Journal, noted: 
     Ok(())
 }
 
-/// Removes what nobody needs any longer: old journals, backups and programs, secrets of ended applies. Whatever was
-/// left by a crash goes the next time.
+/// Removes what nobody needs any longer: old journals, backups and programs, secrets of ended applies.
+/// Whatever was left by a crash goes the next time.
 pub(crate) fn tidy(machine: &Machine, layout: &Layout) -> Result<()> {
     let applies = applies(layout);
     for (age, apply) in applies.iter().enumerate() {

@@ -184,4 +184,6 @@ fn what_it_makes_is_for_its_own_account_alone() {
         let mode = std::fs::metadata(ground.state().join(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0, "{name}: {mode:o}");
     }
+    let mode = std::fs::metadata(ground.state()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o755, "services pass through it");
 }

@@ -4,6 +4,7 @@
 
 mod apply;
 mod crash;
+mod lab;
 mod protocol;
 mod silent;
 mod talk;

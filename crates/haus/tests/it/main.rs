@@ -38,6 +38,7 @@ mod starts_wrong;
 mod stops;
 mod stores;
 mod storms;
+mod three_hosts;
 mod trail_blocked;
 mod vault;
 mod vault_offline;

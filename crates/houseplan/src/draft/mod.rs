@@ -10,6 +10,7 @@ mod deployment;
 mod fleet;
 mod machine;
 mod service;
+mod settings;
 mod stage;
 mod top;
 
@@ -30,7 +31,7 @@ use std::time::Duration;
 pub(crate) use command::{Argument, Command};
 pub(crate) use deployment::{BuildToolDraft, DeploymentDraft, SourceDraft};
 pub(crate) use fleet::{Fleet, Machine, MergedAccount, MergedFirewall, MergedSshd, Place};
-pub(crate) use machine::{
+pub(crate) use settings::{
     AccessDraft, ContentDraft, FileDraft, GroupDraft, JournalDraft, MachineDraft, NetworkDraft,
     OverrideDraft, RuleDraft, SettingsDraft,
 };
@@ -68,7 +69,8 @@ pub(crate) struct Draft<'t> {
     machine_index: HashMap<(&'static str, &'t str), usize>,
     /// What the plan wants on every host.
     pub(crate) everywhere: SettingsDraft<'t>,
-    /// Texts of templates and of files with keys, by path relative to the plan's folder; looked up, never iterated.
+    /// Texts of templates and of files with keys, by path relative to the plan's folder; looked up, never
+    /// iterated.
     pub(crate) texts: HashMap<PathBuf, Text<'t>>,
     /// The folder of each file, relative to the plan's folder.
     pub(crate) folders: Vec<PathBuf>,

@@ -141,12 +141,16 @@ fn places(collector: &mut Collector<'_>, place: &Place<'_>) -> ResourceId {
 /// One copy of a service: its number through all hosts, and on its own host.
 fn placed(place: &Place<'_>, service: &Service, host: &Host, number: u32, own: u32) -> PlacedInstance {
     let view = place.view;
-    let is_here = host.name == view.host.name;
+    let address = if host.name == view.host.name {
+        super::variables::near(&service.address)
+    } else {
+        super::variables::far(&service.address, host)
+    };
     let port = |name| view.ports.get(&host.name)?.get(service, own, Some(name));
     PlacedInstance {
         instance: number,
         host: host.name.clone(),
-        address: if is_here { super::variables::near(&service.address) } else { host.address.clone() },
+        address,
         ports: service.ports.keys().filter_map(|name| Some((name.clone(), port(name)?))).collect(),
         unit: Some(format!("{}.service", Names::new(view.house, service).unit_stem(own))),
     }

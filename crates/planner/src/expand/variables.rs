@@ -3,10 +3,12 @@
 
 use super::View;
 use crate::names::{Names, coordinator_unit};
+use haus_model::host::Host;
 use haus_model::json::Json;
 use haus_model::service::{RunsAs, Service};
 use haus_model::template::{Template, Variable};
 use haus_model::{HostName, PortName, ServiceName};
+use std::net::IpAddr;
 
 /// Where the credential files of a running unit are.
 #[derive(Clone, Copy)]
@@ -81,7 +83,7 @@ impl View<'_> {
         match self.host_of(service) {
             None => Some(service.address.clone()),
             Some(host) if *host == self.host.name => Some(near(&service.address)),
-            Some(host) => Some(self.house.hosts.get(host)?.address.clone()),
+            Some(host) => Some(far(&service.address, self.house.hosts.get(host)?)),
         }
     }
 
@@ -113,6 +115,14 @@ pub(crate) fn near(address: &str) -> String {
         "0.0.0.0" | "*" | "" => "127.0.0.1".to_owned(),
         "::" | "[::]" => "::1".to_owned(),
         other => other.to_owned(),
+    }
+}
+
+/// The address of a listener on another host: one that it listens on alone, otherwise that of its host.
+pub(crate) fn far(address: &str, host: &Host) -> String {
+    match address.parse::<IpAddr>() {
+        Ok(own) if !own.is_unspecified() && !own.is_loopback() => own.to_string(),
+        Ok(_) | Err(_) => host.address.clone(),
     }
 }
 
