@@ -6,6 +6,7 @@ mod lock_out;
 use crate::desired::{DesiredHost, Listening};
 use crate::findings::About;
 use haus_model::change::{ActKind, Change};
+use haus_model::host::Architecture;
 use haus_model::host_code::HostCode;
 use haus_model::inventory::{Facts, Inventory, Listener};
 use haus_model::resource::{Content, HealthQuestion, Kind, ReleaseSource, Spec};
@@ -42,12 +43,15 @@ pub(crate) fn machine(about: About<'_>, host: &DesiredHost, facts: &Facts, now: 
     if let Some(architecture) = host.architecture
         && facts.machine != architecture.machine()
     {
-        let message =
-            format!("it is {}, the plan says {}", or_unknown(&facts.machine), architecture.machine());
+        let message = format!(
+            "it is {}, the plan says {}",
+            debian_word(&facts.machine),
+            debian_word(architecture.machine())
+        );
         findings.push(about.finding(
             HostCode::WrongArchitecture,
             message,
-            "correct `architecture`, or check whether this is the right machine",
+            "correct `arch`, or check whether this is the right machine",
         ));
     }
     let skew = facts.clock.0.saturating_sub(now.0);
@@ -109,8 +113,12 @@ pub(crate) fn ports(about: About<'_>, host: &DesiredHost, inventory: &Inventory)
     let mut findings = Vec::new();
     for wanted in &host.listens {
         let strangers = by_port.get(&wanted.port).into_iter().flatten();
+        // Without root's rights the kernel does not tell whose a listener is; that account may change nothing anyway.
+        let is_known = |listener: &&Listener| inventory.facts.is_root || listener.unit.is_some();
         let stranger = strangers
+            .copied()
             .filter(|listener| meets(wanted, listener))
+            .filter(is_known)
             .find(|listener| !listener.unit.as_deref().is_some_and(|unit| ours.contains(unit)));
         if let Some(stranger) = stranger {
             findings.push(about.finding(
@@ -199,6 +207,15 @@ fn bytes_of(change: &Change) -> Vec<(PathBuf, u64)> {
         | Spec::Command(_)
         | Spec::Unit(_)
         | Spec::Health(_) => Vec::new(),
+    }
+}
+
+/// As the plan says it; what no plan can say stays as the kernel says it.
+fn debian_word(machine: &str) -> &str {
+    match Architecture::from_machine(machine) {
+        Some(Architecture::Amd64) => "amd64",
+        Some(Architecture::Arm64) => "arm64",
+        None => or_unknown(machine),
     }
 }
 

@@ -81,6 +81,25 @@ impl Lock {
         Ok(Lock { _file: file })
     }
 
+    /// Takes it from a session of the same owner that lost its road: behind a cut cable it would wait for the next request
+    /// for long. It is asked to leave, so an act under way is completed first, and meanwhile this says who holds it.
+    pub(crate) fn take_from_lost(layout: &Layout, claim: &Claim, within: Duration) -> Result<Lock> {
+        let deadline = Instant::now() + within;
+        let mut is_asked = false;
+        loop {
+            match Lock::take(layout, claim) {
+                Err(refusal) if refusal.code == HostCode::Locked && Instant::now() < deadline => {}
+                outcome => return outcome,
+            }
+            let lost = holder(layout)?.filter(|holder| holder.owner == claim.owner && holder.is_alive());
+            if let Some(pid) = lost.and_then(|holder| Pid::from_raw(holder.pid)).filter(|_| !is_asked) {
+                let _ = rustix::process::kill_process(pid, Signal::TERM);
+                is_asked = true;
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
     /// Ends the process that holds it, if there is one, and takes it.
     pub(crate) fn take_over(layout: &Layout, claim: &Claim, within: Duration) -> Result<Lock> {
         let deadline = Instant::now() + within;

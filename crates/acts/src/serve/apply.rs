@@ -6,6 +6,7 @@
 use super::Session;
 use crate::act::{Job, Made, carry_out, note};
 use crate::deadman;
+use crate::journal::lock::Lock;
 use crate::journal::note::Note;
 use crate::journal::recover::{clear_left_over, end, roll_back, tidy};
 use crate::journal::{DoneLine, Line, Start, Writer, last_standing, manifest, open};
@@ -20,9 +21,11 @@ use haus_model::inventory::{Manifest, ManifestEntry, State, fingerprint_of};
 use haus_model::resource::{Kind, SecretVersion, Spec};
 use haus_model::{Secret, Timestamp};
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const PLAN_AGAIN: &str = "make a new plan: the host is no longer what this one was made for";
+/// Below the patience for a first sign of life; whoever asks comes back when it is not enough.
+const LOST_WITHIN: Duration = Duration::from_secs(5);
 const APPLY_ID_MAX: usize = 64;
 /// Shorter values would be found in ordinary words.
 const HIDDEN_BYTES_MIN: usize = 4;
@@ -285,6 +288,11 @@ impl Session<'_> {
         apply: Option<String>,
         sink: &mut dyn FnMut(Progress),
     ) -> Result<Finished> {
+        // Who names the apply that is open there is its own haus, over a new road.
+        let names_open = apply.is_some() && open(&self.layout).map(|open| open.apply().to_owned()) == apply;
+        if names_open && self.lock.is_none() {
+            self.lock = Some(Lock::take_from_lost(&self.layout, claim, LOST_WITHIN)?);
+        }
         self.claim(claim)?;
         self.writer = None;
         clear_left_over(&mut self.undo(sink))?;

@@ -6,5 +6,6 @@ mod apply;
 mod crash;
 mod lab;
 mod protocol;
+mod silent;
 mod talk;
 mod world;
