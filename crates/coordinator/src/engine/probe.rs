@@ -4,7 +4,7 @@ use super::{Engine, Input};
 use haus_model::health::{ProbeKind, ProbeOutcome};
 use haus_model::service::Service;
 use haus_model::{InstanceId, PortName};
-use haus_probe::ProbeTarget;
+use haus_probe::{HttpMethod, ProbeTarget};
 use haus_supervise::account;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -66,6 +66,7 @@ impl Engine {
             ProbeKind::Http { get, port, expect } => {
                 let address = self.address(service, id, port.as_ref())?;
                 Ok(ProbeTarget::Http {
+                    method: HttpMethod::Get,
                     address,
                     host: address.to_string(),
                     path: fill("health.get", get)?,
