@@ -171,8 +171,8 @@ pub enum Write {
         /// Its id.
         id: String,
     },
-    /// The answer that a repeated request gets. It replaces the mark of the same request, of status 0, that it
-    /// was done. Conflict: `Exists`.
+    /// The answer that a repeated request gets. It replaces the mark of the same request, of status 0, that
+    /// it was done. Conflict: `Exists`.
     IdempotentPut(Box<IdempotentAnswer>),
 }
 

@@ -1,4 +1,5 @@
-//! Keeping what was sealed, also while the key ring is being rotated: then it is sealed anew under the new key.
+//! Keeping what was sealed, also while the key ring is being rotated: then it is sealed anew under the new
+//! key.
 //!
 //! Threat: a value under a key that the ring is about to forget. The registrar refuses it; nobody else has to
 //! ask again for that.

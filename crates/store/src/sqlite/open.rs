@@ -17,9 +17,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const LOG_WAIT: Duration = Duration::from_millis(200);
 /// After a burst the write-ahead log is cut down to this.
 const LOG_BYTES_KEPT: i64 = 16 << 20;
-/// Pages of the log at which it is folded into the database: a page that is written again and again goes there
-/// once. Together with its frames they are fewer than [`LOG_BYTES_KEPT`], so the log is overwritten where it is
-/// and its size stays.
+/// Pages of the log at which it is folded into the database: a page that is written again and again goes
+/// there once. Together with its frames they are fewer than [`LOG_BYTES_KEPT`], so the log is overwritten
+/// where it is and its size stays.
 const LOG_PAGES_MAX: i64 = 3_500;
 /// Compiled statements that a connection keeps; there are fewer texts than that.
 const STATEMENTS_KEPT: usize = 128;

@@ -1,5 +1,5 @@
-//! What the disk can do by itself: one small write after the other, each waited for. And a slower disk, for a machine
-//! on which the processor is the limit.
+//! What the disk can do by itself: one small write after the other, each waited for. And a slower disk, for a
+//! machine on which the processor is the limit.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -13,7 +13,8 @@ use crate::error::TaskError;
 const BLOCK: [u8; 4096] = [0x5A; 4096];
 const SPAN: Duration = Duration::from_secs(2);
 
-/// What every sync of the slower disk takes beside its own time: as an ordinary SSD without a protected cache.
+/// What every sync of the slower disk takes beside its own time: as an ordinary SSD without a protected
+/// cache.
 pub(super) const SLOWER: Duration = Duration::from_millis(2);
 
 /// The library that makes a program's disk slower.

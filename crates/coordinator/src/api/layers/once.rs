@@ -3,8 +3,8 @@
 //!
 //! Threat: an answer with a secret must not lie in the database to be asked for again, and what was asked
 //! must not be guessed from it. Answers with a secret are not kept, only that there was one; the mark of a
-//! request is keyed by the ring. That it was done is kept in the transaction of the act itself, and the answer
-//! after it: when a core dies between both, the repetition is told that it was done, and does nothing.
+//! request is keyed by the ring. That it was done is kept in the transaction of the act itself, and the
+//! answer after it: when a core dies between both, the repetition is told that it was done, and does nothing.
 
 use super::keeping::{Kept, Mark, Memory, Turn};
 use crate::api::caller::{Caller, Who};

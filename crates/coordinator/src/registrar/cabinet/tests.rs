@@ -1,3 +1,5 @@
+//! What is kept of credentials, held against the ledger after every commit.
+
 use super::*;
 use haus_model::{CredentialKind, Timestamp};
 use haus_store::{Batch, CredentialChange, CredentialOrigin, SqliteStore, VersionRow, VersionState};

@@ -1,7 +1,7 @@
 //! The SQL of the audit trail: appending after the head, reading, pruning from the old end.
 //!
-//! The head is read inside the transaction that appends ([`Tail`]). Kept in memory for longer it would have to
-//! be right after every transaction and disk that failed.
+//! The head is read inside the transaction that appends ([`Tail`]). Kept in memory for longer it would have
+//! to be right after every transaction and disk that failed.
 
 use super::super::rows::bound;
 use super::super::tail::Tail;
