@@ -1,7 +1,8 @@
 //! What the command line asks over the control socket, and the answers.
 
-use haus_model::{Finding, Timestamp};
+use haus_model::{CredentialName, Finding, Secret, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Path of the whole state of the house.
 pub const STATUS: &str = "/control/status";
@@ -13,6 +14,27 @@ pub const RESTART: &str = "/control/restart";
 pub const RELOAD: &str = "/control/reload";
 /// Path of the end.
 pub const DOWN: &str = "/control/down";
+
+/// Path of what `haus apply` may bring to hosts.
+pub const DEPLOYABLE: &str = "/control/deploy/credentials";
+/// Path of one value for a host; its body is a [`haus_model::resource::SecretVersion`].
+pub const DEPLOY_VALUE: &str = "/control/deploy/value";
+
+/// Answer of [`DEPLOYABLE`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployable {
+    /// The version that is served of each credential of the plan that has one.
+    pub versions: BTreeMap<CredentialName, u64>,
+    /// Why others have none, and what to do.
+    pub lacking: BTreeMap<CredentialName, String>,
+}
+
+/// Answer of [`DEPLOY_VALUE`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeployValue {
+    /// The value, in hexadecimal digits.
+    pub value: Secret,
+}
 
 /// One event of the house's journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -90,11 +90,11 @@ pub(crate) struct Keeper {
     /// The trail.
     pub ledger: Arc<dyn Ledger>,
     /// The key ring in force; none while the vault is closed.
-    pub ring: Box<dyn Fn() -> Option<Arc<KeyRing>> + Send>,
+    pub ring: Box<dyn Fn() -> Option<Arc<KeyRing>> + Send + Sync>,
     /// The time.
     pub clock: Clock,
     /// Who is told what is wrong.
-    pub tell: Box<dyn Fn(String) + Send>,
+    pub tell: Box<dyn Fn(String) + Send + Sync>,
 }
 
 /// What became of the anchor of an earlier run.

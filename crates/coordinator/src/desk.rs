@@ -102,7 +102,36 @@ pub(crate) struct PlanInForce {
     pub root: PathBuf,
 }
 
+/// What bringing credentials in step needs of a desk: there is one also where no house runs.
+pub(crate) struct Bench<'a> {
+    /// The clock.
+    pub clock: Clock,
+    /// Writes to the ledger.
+    pub registrar: &'a Registrar,
+    /// Where events go.
+    pub journal: &'a Journal,
+    /// Folder in which an earlier version kept values.
+    pub left_behind: PathBuf,
+}
+
+impl Bench<'_> {
+    /// Tells the journal something about the house as a whole.
+    pub(crate) fn note(&self, text: &str) {
+        self.journal.record(NewEvent::new(self.clock.wall(), EventKind::House, "house", text));
+    }
+}
+
 impl Desk {
+    /// What of it the vault works with.
+    pub(crate) fn bench(&self) -> Bench<'_> {
+        Bench {
+            clock: self.clock,
+            registrar: &self.registrar,
+            journal: &self.journal,
+            left_behind: self.places.vault_folder(),
+        }
+    }
+
     /// A desk on which nothing has happened yet.
     pub(crate) fn new(parts: DeskParts) -> Desk {
         let registrar = Registrar::new(Arc::clone(&parts.ledger), parts.clock);
@@ -132,7 +161,7 @@ impl Desk {
 
     /// Tells the journal something about the house as a whole.
     pub(crate) fn note(&self, text: &str) {
-        self.journal.record(NewEvent::new(self.clock.wall(), EventKind::House, "house", text));
+        self.bench().note(text);
     }
 
     /// The plan in force.

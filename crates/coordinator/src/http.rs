@@ -4,7 +4,7 @@
 //! (SO_PEERCRED), not by file modes alone.
 
 use crate::api::input::{JsonBody, Query};
-use crate::api::{Answer, Caller, Refusal, ask, bad, house};
+use crate::api::{Answer, Caller, Refusal, Who, ask, bad, house};
 use crate::desk::Desk;
 use crate::engine::Ask;
 use axum::extract::State;
@@ -13,6 +13,7 @@ use axum::{Json, Router};
 use haus_api::control::{self, Event, Events, RestartRequest};
 use haus_api::status::HouseStatus;
 use haus_api::{Problem, ProblemCode};
+use haus_model::resource::SecretVersion;
 use haus_model::{InstanceId, Timestamp};
 use haus_store::{Batch, EventQuery};
 use haus_trail::{Action, Outcome};
@@ -34,6 +35,8 @@ pub(crate) fn control() -> Router<Arc<Desk>> {
         .route(control::RESTART, post(restart))
         .route(control::RELOAD, post(reload))
         .route(control::DOWN, post(down))
+        .route(control::DEPLOYABLE, get(deployable))
+        .route(control::DEPLOY_VALUE, post(deploy_value))
 }
 
 async fn status(State(desk): State<Arc<Desk>>) -> Answer<HouseStatus> {
@@ -131,6 +134,37 @@ async fn down(State(desk): State<Arc<Desk>>, caller: Caller) -> Answer<control::
     // Before the act: afterwards nobody may be there to write it.
     on_record(&desk, &caller, "down", "house", None).await;
     Ok(Json(ask(&desk, Ask::Down).await?))
+}
+
+async fn deployable(State(desk): State<Arc<Desk>>, caller: Caller) -> Answer<control::Deployable> {
+    own_account(&caller)?;
+    let plan = desk.plan.load_full();
+    Ok(Json(desk.vaulting.deployable(&desk.bench(), &plan.house, &plan.root).await?))
+}
+
+/// The one answer with a value for an administrator: what `haus apply` brings to a host.
+///
+/// Threat: a token of an administrator that was stolen must not be worth every password. Tokens get nothing
+/// here; the peer is the house's own account or root on this machine, who could open the key ring anyway.
+async fn deploy_value(
+    State(desk): State<Arc<Desk>>,
+    caller: Caller,
+    JsonBody(wanted): JsonBody<SecretVersion>,
+) -> Answer<control::DeployValue> {
+    own_account(&caller)?;
+    let value = desk.vaulting.value_for_host(&desk.bench(), &caller, &desk.house(), &wanted).await?;
+    Ok(Json(control::DeployValue { value }))
+}
+
+fn own_account(caller: &Caller) -> Result<(), Problem> {
+    match caller.who {
+        Who::Account { .. } => Ok(()),
+        Who::Anonymous | Who::Token(_) | Who::House => Err(Problem::new(
+            ProblemCode::Forbidden,
+            "values for hosts are given to the house's own account and root alone, not for a token",
+        )
+        .with_hint("run `haus apply` on this machine without a token")),
+    }
 }
 
 /// Writes down what an administrator did. The act does not depend on it: nothing secret is read, and a house

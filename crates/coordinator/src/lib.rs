@@ -28,6 +28,7 @@ mod journal;
 mod listen;
 mod meters;
 mod occupant;
+mod offline_vault;
 mod opening;
 mod places;
 mod placing;
@@ -47,6 +48,7 @@ mod whereabouts;
 
 use haus_model::error::chain;
 
+pub use offline_vault::{OfflineError, OfflineOptions, OfflineVault};
 pub use places::Places;
 pub use placing::PlacingError;
 pub use progress::{Observer, Progress};

@@ -5,7 +5,7 @@
 
 use crate::exit::{Failure, REFUSED, WRONG_USE};
 use haus_coordinator::Places;
-use haus_supervise::lock::Lock;
+use haus_supervise::lock::{Holder, Lock};
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStringExt;
@@ -105,6 +105,13 @@ pub(crate) fn running(path: Option<&Path>, state: Option<&Path>) -> Result<Place
 fn run_folder_in_use(state: &Path) -> Option<PathBuf> {
     let holder = Lock::holder(state)?;
     run_folder_in(&std::fs::read(format!("/proc/{}/cmdline", holder.process.pid)).ok()?)
+}
+
+/// Whether the holder of a house's lock is its parent, and not a command that has its vault open.
+pub(crate) fn is_parent(holder: &Holder) -> bool {
+    let command_line = std::fs::read(format!("/proc/{}/cmdline", holder.process.pid));
+    // What cannot be seen is most likely the house.
+    command_line.map_or(true, |line| line.split(|byte| *byte == 0).nth(1) == Some(b"parent"))
 }
 
 /// The value of `--run` in the command line of a parent.

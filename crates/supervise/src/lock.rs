@@ -74,7 +74,14 @@ const FILE_NAME: &str = "lock";
 /// Held until dropped or until the process ends.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // A process that lives on after its hold must not be taken for the holder.
+        let _ = self.file.set_len(0);
+    }
 }
 
 impl Lock {
@@ -113,7 +120,7 @@ impl Lock {
         let mut text = serde_json::to_vec(&holder).map_err(|error| open(error.into()))?;
         text.push(b'\n');
         file.set_len(0).and_then(|()| file.write_all(&text)).map_err(open)?;
-        Ok(Lock { _file: file })
+        Ok(Lock { file })
     }
 
     /// Who holds the house now. The lock itself is left alone: trying it would make a real taker fail.
@@ -143,6 +150,7 @@ mod tests {
             (std::process::id(), Path::new("/srv/house"))
         );
         drop(lock);
+        assert_eq!(Lock::holder(state.path()), None, "it lives on and holds nothing");
         Lock::take(state.path(), Path::new("/elsewhere")).expect("free again");
     }
 

@@ -3,8 +3,10 @@
 use crate::path::Path;
 use crate::{Client, ClientError};
 use bytes::Bytes;
-use haus_api::control::{self, Done, Events, Reloaded, RestartRequest};
+use haus_api::control::{self, DeployValue, Deployable, Done, Events, Reloaded, RestartRequest};
 use haus_api::status::HouseStatus;
+use haus_model::Secret;
+use haus_model::resource::SecretVersion;
 use std::time::Duration;
 
 /// What to read of the journal.
@@ -55,6 +57,23 @@ impl Client {
     /// See [`ClientError`].
     pub async fn restart(&self, request: &RestartRequest) -> Result<Done, ClientError> {
         self.post(Path::new(control::RESTART), request).await
+    }
+
+    /// The versions of the plan's credentials, for whoever plans what hosts get.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn deployable(&self) -> Result<Deployable, ClientError> {
+        self.get(Path::new(control::DEPLOYABLE)).await
+    }
+
+    /// One value that the plan brings to a host. Only over the control socket; it stands in the trail.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn deploy_value(&self, wanted: &SecretVersion) -> Result<Secret, ClientError> {
+        let answer: DeployValue = self.post(Path::new(control::DEPLOY_VALUE), wanted).await?;
+        Ok(answer.value)
     }
 
     /// Reads the plan again and applies the difference.

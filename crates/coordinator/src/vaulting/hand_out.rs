@@ -6,10 +6,11 @@
 use super::{Held, Vaulting, expired, has_expired, subject};
 use crate::api::{Caller, Who};
 use crate::desk::Desk;
+use crate::registrar::Registrar;
 use haus_api::credential::{ServiceCredential, ServiceCredentials};
 use haus_api::{Problem, ProblemCode};
 use haus_model::service::Service;
-use haus_model::{CredentialName, InstanceId, Scope, Secret, ServiceName};
+use haus_model::{CredentialName, InstanceId, Scope, Secret, ServiceName, Timestamp};
 use haus_store::{Batch, VersionRow, Write};
 use haus_trail::{Action, NewEntry, Outcome};
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,9 +48,12 @@ impl Vaulting {
         self.note_read(desk, &caller, &service.name, &one_each, about).await?;
         let mut files = BTreeMap::new();
         for (file, held) in wanted {
-            files.insert(file.clone(), self.opened(desk, &caller, held, &held.version).await?);
+            files.insert(file.clone(), self.opened(&desk.registrar, &caller, held, &held.version).await?);
             if let Some(previous) = held.beside(now) {
-                files.insert(format!("{file}.previous"), self.opened(desk, &caller, held, previous).await?);
+                files.insert(
+                    format!("{file}.previous"),
+                    self.opened(&desk.registrar, &caller, held, previous).await?,
+                );
             }
         }
         Ok(files)
@@ -104,9 +108,9 @@ impl Vaulting {
         let now = desk.clock.wall();
         let mut credentials = Vec::with_capacity(wanted.len());
         for held in wanted {
-            let value = self.opened(desk, caller, held, &held.version).await?;
+            let value = self.opened(&desk.registrar, caller, held, &held.version).await?;
             let previous = match held.beside(now) {
-                Some(version) => Some(self.opened(desk, caller, held, version).await?),
+                Some(version) => Some(self.opened(&desk.registrar, caller, held, version).await?),
                 None => None,
             };
             credentials.push(shown(held, value, previous, names(held)));
@@ -149,24 +153,39 @@ impl Vaulting {
             Problem::new(ProblemCode::NotFound, format!("credential `{name}`: {why}"))
                 .with_hint(format!("give it one: `haus credential create {name}`"))
         })?;
-        let now = desk.clock.wall();
-        let entry = |outcome| read_entry(desk, caller, &held, outcome);
+        self.read_out(&desk.registrar, caller, &held, desk.clock.wall(), |entry| entry).await
+    }
+
+    /// Opens one version for somebody who may have it, with its entry on disk before.
+    ///
+    /// # Errors
+    /// It has expired, or the trail cannot be written.
+    pub(super) async fn read_out(
+        &self,
+        registrar: &Registrar,
+        caller: &Caller,
+        held: &Held,
+        now: Timestamp,
+        about: impl Fn(NewEntry) -> NewEntry,
+    ) -> Result<Secret, Problem> {
+        let entry = |outcome| about(read_entry(registrar, caller, held, outcome));
         if has_expired(&held.row, now) {
             let refusal = expired(&held.row);
-            let entry = entry(Outcome::Failed).because(refusal.detail.clone());
-            desk.registrar.commit(Batch::entry(entry)).await?;
+            registrar.commit(Batch::entry(entry(Outcome::Failed).because(refusal.detail.clone()))).await?;
             return Err(refusal);
         }
+        // A closed vault must not look like a read in the trail.
+        self.keys().ring()?;
         let used = Write::CredentialUsed { ids: vec![held.row.id.clone()], at: now };
-        desk.registrar.commit(Batch::of(vec![used], entry(Outcome::Allowed))).await?;
-        self.opened(desk, caller, &held, &held.version).await
+        registrar.commit(Batch::of(vec![used], entry(Outcome::Allowed))).await?;
+        self.opened(registrar, caller, held, &held.version).await
     }
 
     /// Opens a seal whose entry is on disk. That it stays closed is recorded too: somebody may have changed
     /// it.
     async fn opened(
         &self,
-        desk: &Desk,
+        registrar: &Registrar,
         caller: &Caller,
         held: &Held,
         version: &VersionRow,
@@ -174,8 +193,9 @@ impl Vaulting {
         match self.unseal(&held.row, version) {
             Ok(value) => Ok(value),
             Err(problem) => {
-                let entry = read_entry(desk, caller, held, Outcome::Failed).because(problem.detail.clone());
-                desk.registrar.commit(Batch::entry(entry)).await?;
+                let entry =
+                    read_entry(registrar, caller, held, Outcome::Failed).because(problem.detail.clone());
+                registrar.commit(Batch::entry(entry)).await?;
                 Err(problem)
             }
         }
@@ -195,7 +215,7 @@ impl Vaulting {
         }
         let now = desk.clock.wall();
         let entry = |held: &Held, outcome| {
-            about(read_entry(desk, caller, held, outcome)).detail("service", service.as_str())
+            about(read_entry(&desk.registrar, caller, held, outcome)).detail("service", service.as_str())
         };
         if let Some(held) = wanted.iter().find(|held| has_expired(&held.row, now)) {
             let refusal = expired(&held.row);
@@ -227,8 +247,8 @@ impl Vaulting {
     }
 }
 
-fn read_entry(desk: &Desk, caller: &Caller, held: &Held, outcome: Outcome) -> NewEntry {
-    let entry = desk.registrar.entry(caller, Action::CredentialRead, subject(&held.row), outcome);
+fn read_entry(registrar: &Registrar, caller: &Caller, held: &Held, outcome: Outcome) -> NewEntry {
+    let entry = registrar.entry(caller, Action::CredentialRead, subject(&held.row), outcome);
     entry.detail("id", held.row.id.clone()).detail("version", held.version.version.to_string())
 }
 

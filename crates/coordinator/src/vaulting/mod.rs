@@ -7,6 +7,7 @@
 //! had is decided here.
 
 mod create;
+mod deploy;
 mod hand_out;
 mod import;
 mod keys;

@@ -136,6 +136,19 @@ fn read(ledger: &dyn Ledger, service: &ServiceName) -> Result<Holding, StoreErro
     Ok(Holding { credentials, revision })
 }
 
+/// The version of a credential that is served now, as of its rotation.
+///
+/// # Errors
+/// The ledger cannot be read.
+pub(super) fn served(ledger: &dyn Ledger, row: CredentialRow) -> Result<Option<Held>, StoreError> {
+    let open = ledger.rotations(None)?.into_iter().filter(|rotation| rotation.credential == row.id);
+    let mut rotations = open.filter_map(|rotation| serde_json::from_str::<Rotation>(&rotation.state).ok());
+    let number = rotations.find(is_on_its_way).map_or(row.version, |rotation| rotation.to_version);
+    let mut versions = ledger.versions(&row.id)?.into_iter();
+    let version = versions.find(|version| version.version == number);
+    Ok(version.map(|version| Held { row, version, previous: None }))
+}
+
 /// Whether consumers are to have the new version although it is not the current one yet, as the table of
 /// docs/formats/vault.md says.
 fn is_on_its_way(rotation: &Rotation) -> bool {

@@ -9,7 +9,7 @@ use super::import::{self, Found};
 use super::row::{self, subject};
 use super::{Vaulting, expiry, fresh_id};
 use crate::api::Caller;
-use crate::desk::Desk;
+use crate::desk::{Bench, Desk};
 use crate::registrar::refused;
 use haus_api::{Problem, ProblemCode};
 use haus_model::{Credential, CredentialKind, CredentialName, CredentialSource, House, Secret};
@@ -64,7 +64,7 @@ impl Vaulting {
         house: &House,
         root: &Path,
     ) -> Result<Vec<String>, Problem> {
-        self.sync(desk, house, root, None).await
+        self.sync(&desk.bench(), house, root, None).await
     }
 
     /// Looks again at those of these credentials whose value may have come or changed on disk.
@@ -86,19 +86,23 @@ impl Vaulting {
         if only.is_empty() {
             return Ok(());
         }
-        self.sync(desk, &plan.house, &plan.root, Some(only)).await.map(drop)
+        self.sync(&desk.bench(), &plan.house, &plan.root, Some(only)).await.map(drop)
     }
 
-    async fn sync(
+    /// The same on any bench, or only for some.
+    ///
+    /// # Errors
+    /// As above.
+    pub(super) async fn sync(
         &self,
-        desk: &Desk,
+        bench: &Bench<'_>,
         house: &House,
         root: &Path,
         only: Option<BTreeSet<CredentialName>>,
     ) -> Result<Vec<String>, Problem> {
         let _turn = self.syncing.lock().await;
-        let found = find(desk, house, root, only.clone()).await?;
-        let known = match self.known(desk, house, only.clone()).await {
+        let found = find(bench, house, root, only.clone()).await?;
+        let known = match self.known(bench, house, only.clone()).await {
             // A house without credentials needs no vault.
             Err(_) if house.credentials.is_empty() => return Ok(Vec::new()),
             known => known?,
@@ -108,26 +112,26 @@ impl Vaulting {
         let mut changes = Vec::new();
         let mut faults = BTreeMap::new();
         for credential in considered.iter().filter_map(|name| house.credentials.get(name)) {
-            match self.change(desk, credential, &known, &found) {
+            match self.change(bench, credential, &known, &found) {
                 Ok(change) => changes.extend(change),
                 Err(Lack::Value(why)) => drop(faults.insert(credential.name.clone(), why)),
                 Err(Lack::Problem(problem)) => return Err(*problem),
             }
         }
         if only.is_none() {
-            changes.extend(gone(desk, house, &known));
-            changes.extend(self.left_behind(desk, house, &known, &found)?);
+            changes.extend(gone(bench, house, &known));
+            changes.extend(self.left_behind(bench, house, &known, &found)?);
         }
-        let touched = self.commit(desk, changes).await?;
-        remove_spent(desk, &found, &known, &touched);
-        found.notes.iter().for_each(|note| desk.note(note));
-        self.note_faults(desk, &considered, faults);
+        let touched = self.commit(bench, changes).await?;
+        remove_spent(bench, &found, &known, &touched);
+        found.notes.iter().for_each(|note| bench.note(note));
+        self.note_faults(bench, &considered, faults);
         Ok(touched.into_iter().filter(|touched| touched.value).map(|touched| touched.name).collect())
     }
 
     async fn known(
         &self,
-        desk: &Desk,
+        bench: &Bench<'_>,
         house: &House,
         only: Option<BTreeSet<CredentialName>>,
     ) -> Result<Known, Problem> {
@@ -138,7 +142,7 @@ impl Vaulting {
             .filter(is_file)
             .map(|credential| credential.name.to_string())
             .collect();
-        let read = desk.registrar.read(move |ledger| {
+        let read = bench.registrar.read(move |ledger| {
             let mut known = Known::default();
             match only {
                 Some(names) => {
@@ -167,22 +171,22 @@ impl Vaulting {
     /// What is to be done about a credential of the plan.
     fn change(
         &self,
-        desk: &Desk,
+        bench: &Bench<'_>,
         credential: &Credential,
         known: &Known,
         found: &Found,
     ) -> Result<Option<Change>, Lack> {
         let Some(row) = known.rows.get(credential.name.as_str()) else {
-            return self.first(desk, credential, found).map(Some);
+            return self.first(bench, credential, found).map(Some);
         };
-        let mut writes: Vec<Write> = terms(desk, credential, row).into_iter().collect();
+        let mut writes: Vec<Write> = terms(bench, credential, row).into_iter().collect();
         let mut action = Action::CredentialUpdate;
         let mut told = "follows the plan".to_owned();
         if let Some(Ok(value)) = found.files.get(&credential.name)
             && !known.rotating.contains(&row.id)
         {
             let versions = known.versions.get(&row.id).map(Vec::as_slice).unwrap_or_default();
-            let moved = self.follow_file(desk, credential, row, versions, value)?;
+            let moved = self.follow_file(bench, credential, row, versions, value)?;
             if !moved.is_empty() {
                 action = Action::CredentialImport;
                 told = "taken anew from its file; services have it after their next start".to_owned();
@@ -192,13 +196,13 @@ impl Vaulting {
         if writes.is_empty() {
             return Ok(None);
         }
-        let entry = desk.registrar.entry(&Caller::house("plan"), action, subject(row), Outcome::Allowed);
+        let entry = bench.registrar.entry(&Caller::house("plan"), action, subject(row), Outcome::Allowed);
         let entry = entry.detail("id", row.id.clone());
         Ok(Some(Change { name: row.name.clone(), writes, entry, told, spent: None }))
     }
 
     /// The first value of a credential.
-    fn first(&self, desk: &Desk, credential: &Credential, found: &Found) -> Result<Change, Lack> {
+    fn first(&self, bench: &Bench<'_>, credential: &Credential, found: &Found) -> Result<Change, Lack> {
         let (value, spent, told) = match (&credential.source, found.plain.get(&credential.name)) {
             (CredentialSource::Generated { .. } | CredentialSource::Given, Some((path, value))) => {
                 (value.clone(), Some(path.clone()), "imported from the plain file of an earlier version")
@@ -231,15 +235,15 @@ impl Vaulting {
                 Action::CredentialImport
             }
         };
-        let row = row::of_plan(fresh_id()?, credential, desk.clock.wall());
-        let change = self.creation(desk, &Caller::house("plan"), row, &value, action)?;
+        let row = row::of_plan(fresh_id()?, credential, bench.clock.wall());
+        let change = self.creation(bench, &Caller::house("plan"), row, &value, action)?;
         Ok(Change { told: told.to_owned(), spent, ..change })
     }
 
     /// The writes that make a credential with its first version.
     fn creation(
         &self,
-        desk: &Desk,
+        bench: &Bench<'_>,
         caller: &Caller,
         row: CredentialRow,
         value: &Secret,
@@ -247,7 +251,7 @@ impl Vaulting {
     ) -> Result<Change, Problem> {
         let mut version = self.seal_version(&row, row.version, value, row.created_at)?;
         version.state = VersionState::Current;
-        let entry = desk.registrar.entry(caller, action, subject(&row), Outcome::Allowed);
+        let entry = bench.registrar.entry(caller, action, subject(&row), Outcome::Allowed);
         let entry = entry.detail("id", row.id.clone()).detail("version", "1");
         let name = row.name.clone();
         let writes = vec![Write::CredentialCreate(Box::new(row), Box::new(version))];
@@ -257,7 +261,7 @@ impl Vaulting {
     /// The writes that put the value of a file in the place of the present one, when it is another.
     fn follow_file(
         &self,
-        desk: &Desk,
+        bench: &Bench<'_>,
         credential: &Credential,
         row: &CredentialRow,
         versions: &[VersionRow],
@@ -270,14 +274,14 @@ impl Vaulting {
             return Ok(Vec::new());
         }
         if credential.rotator.is_some() {
-            desk.note(&format!(
+            bench.note(&format!(
                 "the file of credential `{}` has another value than its server knows; put it in force with `haus \
                  credential rotate {}`",
                 credential.name, credential.name
             ));
             return Ok(Vec::new());
         }
-        let now = desk.clock.wall();
+        let now = bench.clock.wall();
         let next = versions.iter().map(|version| version.version).max().unwrap_or(row.version) + 1;
         let promote = Write::VersionPromote {
             credential: row.id.clone(),
@@ -297,7 +301,7 @@ impl Vaulting {
     /// can come back as they were.
     fn left_behind(
         &self,
-        desk: &Desk,
+        bench: &Bench<'_>,
         house: &House,
         known: &Known,
         found: &Found,
@@ -318,8 +322,9 @@ impl Vaulting {
                 rotator: None,
                 reason: None,
             };
-            let row = row::of_plan(fresh_id()?, &credential, desk.clock.wall());
-            let change = self.creation(desk, &Caller::house("plan"), row, value, Action::CredentialImport)?;
+            let row = row::of_plan(fresh_id()?, &credential, bench.clock.wall());
+            let change =
+                self.creation(bench, &Caller::house("plan"), row, value, Action::CredentialImport)?;
             let told =
                 "imported from the plain file of an earlier version; the plan does not name it".to_owned();
             changes.push(Change { told, spent: Some(path.clone()), ..change });
@@ -327,7 +332,7 @@ impl Vaulting {
         Ok(changes)
     }
 
-    async fn commit(&self, desk: &Desk, changes: Vec<Change>) -> Result<Vec<Touched>, Problem> {
+    async fn commit(&self, bench: &Bench<'_>, changes: Vec<Change>) -> Result<Vec<Touched>, Problem> {
         let mut touched = Vec::new();
         let mut changes = changes.into_iter().peekable();
         while changes.peek().is_some() {
@@ -339,11 +344,11 @@ impl Vaulting {
                 batch.entries.push(change.entry);
                 step.push(Touched { name: change.name, told: change.told, spent: change.spent, value });
             }
-            let committed = desk.registrar.commit_within(batch, PATIENCE).await?;
+            let committed = bench.registrar.commit_within(batch, PATIENCE).await?;
             committed.map_err(|conflict| refused(&conflict))?;
             for one in &step {
-                let event = NewEvent::new(desk.clock.wall(), EventKind::Credential, &one.name, &one.told);
-                desk.journal.record(event);
+                let event = NewEvent::new(bench.clock.wall(), EventKind::Credential, &one.name, &one.told);
+                bench.journal.record(event);
             }
             touched.extend(step);
         }
@@ -352,7 +357,7 @@ impl Vaulting {
 
     fn note_faults(
         &self,
-        desk: &Desk,
+        bench: &Bench<'_>,
         considered: &BTreeSet<CredentialName>,
         new: BTreeMap<CredentialName, String>,
     ) {
@@ -360,8 +365,8 @@ impl Vaulting {
         for name in considered {
             match new.get(name) {
                 Some(why) if faults.get(name) != Some(why) => {
-                    let event = NewEvent::new(desk.clock.wall(), EventKind::Credential, name.as_str(), why);
-                    desk.journal.record(event);
+                    let event = NewEvent::new(bench.clock.wall(), EventKind::Credential, name.as_str(), why);
+                    bench.journal.record(event);
                     faults.insert(name.clone(), why.clone());
                 }
                 Some(_) => {}
@@ -395,12 +400,12 @@ struct Touched {
 }
 
 async fn find(
-    desk: &Desk,
+    bench: &Bench<'_>,
     house: &House,
     root: &Path,
     only: Option<BTreeSet<CredentialName>>,
 ) -> Result<Found, Problem> {
-    let (house, root, folder) = (house.clone(), root.to_owned(), desk.places.vault_folder());
+    let (house, root, folder) = (house.clone(), root.to_owned(), bench.left_behind.clone());
     let find = move || {
         import::find(&house, &root, &folder, |name| only.as_ref().is_none_or(|only| only.contains(name)))
     };
@@ -411,7 +416,7 @@ async fn find(
 }
 
 /// The change that makes a row say what the plan says.
-fn terms(desk: &Desk, credential: &Credential, row: &CredentialRow) -> Option<Write> {
+fn terms(bench: &Bench<'_>, credential: &Credential, row: &CredentialRow) -> Option<Write> {
     let expires_at = expiry(credential.ttl, row.rotated_at);
     let change = CredentialChange {
         description: (row.description != credential.reason).then(|| credential.reason.clone()),
@@ -425,12 +430,12 @@ fn terms(desk: &Desk, credential: &Credential, row: &CredentialRow) -> Option<Wr
     if change == CredentialChange::default() {
         return None;
     }
-    let (id, change, at) = (row.id.clone(), Box::new(change), desk.clock.wall());
+    let (id, change, at) = (row.id.clone(), Box::new(change), bench.clock.wall());
     Some(Write::CredentialUpdate { id, if_revision: None, change, at })
 }
 
 /// Credentials that the plan no longer names: nobody may read them any more.
-fn gone(desk: &Desk, house: &House, known: &Known) -> Vec<Change> {
+fn gone(bench: &Bench<'_>, house: &House, known: &Known) -> Vec<Change> {
     let left = |row: &&CredentialRow| {
         row.origin == CredentialOrigin::Plan
             && !row.scope.is_empty()
@@ -438,9 +443,9 @@ fn gone(desk: &Desk, house: &House, known: &Known) -> Vec<Change> {
     };
     let close = |row: &CredentialRow| {
         let change = CredentialChange { scope: Some(Vec::new()), ..CredentialChange::default() };
-        let (id, change, at) = (row.id.clone(), Box::new(change), desk.clock.wall());
+        let (id, change, at) = (row.id.clone(), Box::new(change), bench.clock.wall());
         let action = Action::CredentialUpdate;
-        let entry = desk.registrar.entry(&Caller::house("plan"), action, subject(row), Outcome::Allowed);
+        let entry = bench.registrar.entry(&Caller::house("plan"), action, subject(row), Outcome::Allowed);
         Change {
             name: row.name.clone(),
             writes: vec![Write::CredentialUpdate { id, if_revision: None, change, at }],
@@ -453,13 +458,13 @@ fn gone(desk: &Desk, house: &House, known: &Known) -> Vec<Change> {
 }
 
 /// Plain files whose value is sealed by now go.
-fn remove_spent(desk: &Desk, found: &Found, known: &Known, touched: &[Touched]) {
+fn remove_spent(bench: &Bench<'_>, found: &Found, known: &Known, touched: &[Touched]) {
     // A crash between sealing and removing left those behind that are known already.
     let known = found.plain.iter().filter(|(name, _)| known.rows.contains_key(name.as_str()));
     let spent = touched.iter().filter_map(|touched| touched.spent.as_ref());
     for path in known.map(|(_, (path, _))| path).chain(spent) {
         if let Err(error) = import::remove(path) {
-            desk.note(&format!(
+            bench.note(&format!(
                 "the plain value {} is sealed in the vault and could not be removed: {error}; remove it",
                 path.display()
             ));

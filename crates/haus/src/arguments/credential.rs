@@ -1,7 +1,7 @@
 //! Arguments of `haus credential`. No argument holds a value: arguments can be read by everybody on the
 //! machine.
 
-use super::Asked;
+use super::{Asked, Keys};
 use clap::{Args, Subcommand};
 use haus_model::unit::parse_duration;
 use haus_model::{CredentialKind, ServiceName};
@@ -72,6 +72,9 @@ pub(crate) struct CredentialCreate {
     /// Days between rotations.
     #[arg(long, value_name = "DAYS")]
     pub rotate_days: Option<u32>,
+    /// Where the key ring is, for a house that does not run.
+    #[command(flatten)]
+    pub keys: Keys,
     /// Which house, and for whom the answer is written.
     #[command(flatten)]
     pub asked: Asked,

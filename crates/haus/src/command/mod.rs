@@ -27,6 +27,7 @@ mod vault;
 
 use crate::arguments::{Arguments, Command};
 use crate::exit::{Code, FAILED, FINDINGS, Failure, REFUSED, UNKNOWN, WRONG_USE};
+use crate::locate;
 use haus_api::{Problem, ProblemCode};
 use haus_client::{Client, ClientError};
 use haus_coordinator::Places;
@@ -101,6 +102,15 @@ fn client_failure(error: &ClientError, places: &Places) -> Failure {
     }
     if error.is_unreachable() {
         return match haus_supervise::lock::Lock::holder(places.state()) {
+            Some(holder) if !locate::is_parent(&holder) => Failure::new(
+                REFUSED,
+                format!(
+                    "no house runs in {}; process {} has its vault open",
+                    places.state().display(),
+                    holder.process.pid
+                ),
+            )
+            .hint("wait until that command has ended, or end it"),
             Some(holder) => Failure::new(
                 FAILED,
                 format!("the house runs (pid {}), but its core does not answer", holder.process.pid),

@@ -1,7 +1,7 @@
 //! `haus credential create`: a value that is asked for, read or generated.
 
-use super::Running;
 use super::resolve::{called, check};
+use super::{Running, offline};
 use crate::arguments::CredentialCreate;
 use crate::exit::{Code, DONE, Failure, WRONG_USE};
 use crate::{listing, secret_input, terminal};
@@ -11,9 +11,12 @@ use haus_model::ServiceName;
 pub(super) fn cmd_create(arguments: &CredentialCreate) -> Result<Code, Failure> {
     let (owner, name) = owner_and_name(arguments)?;
     let running = Running::of(&arguments.asked.target)?;
+    let is_generated = arguments.generate || arguments.length.is_some();
+    if owner.is_none() && !is_generated && offline::nobody_runs(&running) {
+        return offline::create(arguments, &running, name);
+    }
     // Known before anybody is asked to type a secret for nothing.
     running.ask(running.client.vault())?;
-    let is_generated = arguments.generate || arguments.length.is_some();
     let value = if is_generated {
         None
     } else {

@@ -3,10 +3,13 @@
 mod create;
 mod import;
 mod list;
+mod offline;
 mod resolve;
 mod revoke;
 mod rotate;
 mod show;
+
+pub(super) use offline::failure as offline_failure;
 
 use super::running::Running;
 use crate::arguments::Credential;

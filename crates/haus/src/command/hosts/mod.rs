@@ -185,8 +185,10 @@ fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
 
 /// Who acts, such as `anna@desk`: what others find in the lock of a host.
 fn owner() -> String {
-    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
-    let user = user.unwrap_or_else(|_| rustix::process::getuid().as_raw().to_string());
+    let uid = rustix::process::getuid();
+    let named =
+        std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).ok().filter(|name| !name.is_empty());
+    let numbered = || if uid.is_root() { "root".to_owned() } else { format!("uid {}", uid.as_raw()) };
     let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    format!("{user}@{machine}")
+    format!("{}@{machine}", named.unwrap_or_else(numbered))
 }
