@@ -51,7 +51,7 @@ pub(crate) fn expand(collector: &mut Collector<'_>, service: &Service, steps: &B
                     .address
                     .parse()
                     .ok()
-                    .filter(|address: &std::net::IpAddr| !address.is_unspecified()),
+                    .filter(|address: &IpAddr| !address.is_unspecified()),
                 port,
                 units: BTreeSet::from([unit.clone()]),
                 subject: format!("service {}", service.name),
