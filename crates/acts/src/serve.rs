@@ -2,8 +2,8 @@
 //!
 //! It holds the lock and the journal of an apply that it began. When the stream ends or a signal comes, the
 //! act that is under way is completed first; what is open then stays open, and the next session brings it
-//! into order. A cable that was cut ends no stream, so whoever holds the lock and hears nothing for long leaves
-//! as well.
+//! into order. A cable that was cut ends no stream, so whoever holds the lock and hears nothing for long
+//! leaves as well.
 
 mod apply;
 mod blobs;
@@ -34,11 +34,12 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// How long a session that holds the lock waits for the next request. The longest honest pause is the proof after a guarded
-/// change; a session behind a cut cable would keep everybody else out for hours.
+/// How long a session that holds the lock waits for the next request. The longest honest pause is the proof
+/// after a guarded change; a session behind a cut cable would keep everybody else out for hours.
 pub const SILENCE: Duration = Duration::from_secs(120);
 
-/// Talks until the other side ends, a signal comes, or it is silent for so long. An error is a talk that broke.
+/// Talks until the other side ends, a signal comes, or it is silent for so long. An error is a talk that
+/// broke.
 pub fn serve(
     machine: &Machine,
     silence: Duration,

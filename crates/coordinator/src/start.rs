@@ -257,10 +257,7 @@ fn try_run(
         present: BTreeSet::new(),
         takes_deliver: haus_supervise::parent_takes_deliver(&hello.version),
     });
-    errands::start(&desk).map_err(|source| CoreError::System {
-        attempt: "start the thread of rotations and alerts",
-        source,
-    })?;
+    start_errands(&desk)?;
     let exit = runtime.block_on(engine.run(received));
     opened.close(&desk, &runtime, exit.as_str());
     desk.api_log.close();
@@ -268,6 +265,11 @@ fn try_run(
     // The journal's thread gives up by itself when the disk refuses; a panic there loses events only.
     let _ = journal_thread.join();
     Ok(exit)
+}
+
+fn start_errands(desk: &Arc<Desk>) -> Result<(), CoreError> {
+    errands::start(desk)
+        .map_err(|source| CoreError::System { attempt: "start the thread of rotations and alerts", source })
 }
 
 fn wait_for_hello(receiver: &mut CoreReceiver) -> Result<Hello, CoreError> {

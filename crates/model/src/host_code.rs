@@ -1,7 +1,8 @@
 //! Codes of findings about hosts: what planning and applying can find wrong there.
 //!
-//! `HH01xx` are found by comparing plan and host, `HH02xx` on the way to a host or while it changes. They stand here
-//! because both sides report them and neither knows the other; every code has its page under `docs/findings/`.
+//! `HH01xx` are found by comparing plan and host, `HH02xx` on the way to a host or while it changes. They
+//! stand here because both sides report them and neither knows the other; every code has its page under
+//! `docs/findings/`.
 
 use crate::finding::{Finding, Severity};
 

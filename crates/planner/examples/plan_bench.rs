@@ -170,7 +170,8 @@ fn state(spec: &Spec) -> State {
     }
 }
 
-/// The best of five runs is what the work costs, whatever else the machine does; the median is told beside it.
+/// The best of five runs is what the work costs, whatever else the machine does; the median is told beside
+/// it.
 fn measure(name: &str, desired: &Desired, inventories: &Inventories) -> (Duration, ChangeSet) {
     let settings = PlanSettings { now: Timestamp(0), ..PlanSettings::default() };
     let mut times = Vec::new();

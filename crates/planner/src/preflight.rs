@@ -113,7 +113,8 @@ pub(crate) fn ports(about: About<'_>, host: &DesiredHost, inventory: &Inventory)
     let mut findings = Vec::new();
     for wanted in &host.listens {
         let strangers = by_port.get(&wanted.port).into_iter().flatten();
-        // Without root's rights the kernel does not tell whose a listener is; that account may change nothing anyway.
+        // Without root's rights the kernel does not tell whose a listener is; that account may change nothing
+        // anyway.
         let is_known = |listener: &&Listener| inventory.facts.is_root || listener.unit.is_some();
         let stranger = strangers
             .copied()

@@ -1,5 +1,5 @@
-//! The program for hosts, as it is in this tree: built when a test asks for it, so that no test talks to an old one.
-//! Who has built it already names the folder in `HAUS_REMOTE_DIR`, as for `haus` itself.
+//! The program for hosts, as it is in this tree: built when a test asks for it, so that no test talks to an
+//! old one. Who has built it already names the folder in `HAUS_REMOTE_DIR`, as for `haus` itself.
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -81,8 +81,9 @@ impl Lock {
         Ok(Lock { _file: file })
     }
 
-    /// Takes it from a session of the same owner that lost its road: behind a cut cable it would wait for the next request
-    /// for long. It is asked to leave, so an act under way is completed first, and meanwhile this says who holds it.
+    /// Takes it from a session of the same owner that lost its road: behind a cut cable it would wait for the
+    /// next request for long. It is asked to leave, so an act under way is completed first, and meanwhile
+    /// this says who holds it.
     pub(crate) fn take_from_lost(layout: &Layout, claim: &Claim, within: Duration) -> Result<Lock> {
         let deadline = Instant::now() + within;
         let mut is_asked = false;

@@ -53,7 +53,8 @@ impl Undo<'_> {
         // After an interruption as well, so of all changes and not only of those that were just taken back.
         let again = unit::again(self.layout.mark(), &writer.journal.units, self.booting, self.sink);
         let unit_of = |name: &str| ResourceId::new(haus_model::resource::Kind::Unit, name);
-        // A unit that could not be woken while its new files were there has been woken with the old ones by now.
+        // A unit that could not be woken while its new files were there has been woken with the old ones by
+        // now.
         let woken: BTreeSet<ResourceId> =
             writer.journal.units.iter().map(|unit| unit_of(&unit.name)).collect();
         let lost = writer.journal.left.iter().map(|(number, why)| left_of(writer, *number, why));
@@ -65,7 +66,8 @@ impl Undo<'_> {
     }
 
     /// Takes back one change that failed or was under way. The text says what could not be. A unit that ran
-    /// before is not started again: what it reads is not yet as it was, and whoever takes the rest back wakes it.
+    /// before is not started again: what it reads is not yet as it was, and whoever takes the rest back wakes
+    /// it.
     pub(crate) fn single(&mut self, note: &Note) -> Option<String> {
         text_of(&self.one(note, &Known { done: None }))
     }

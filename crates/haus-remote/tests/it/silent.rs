@@ -1,4 +1,5 @@
-//! A session whose other end is gone without a word, as behind a cut cable: it does not keep others out for long.
+//! A session whose other end is gone without a word, as behind a cut cable: it does not keep others out for
+//! long.
 
 use super::talk::{Fault, Talk, changes, claim};
 use super::world::World;

@@ -1,5 +1,5 @@
-//! From nothing to a house on three machines by one `haus apply` over ssh: a coordinator with its gateway, an application
-//! under systemd, a database.
+//! From nothing to a house on three machines by one `haus apply` over ssh: a coordinator with its gateway, an
+//! application under systemd, a database.
 
 use haus_testkit::{ClaimedHost, http_get, lab_hosts, remote_program, wait_until};
 use serde_json::Value;

@@ -47,11 +47,7 @@ pub(crate) fn expand(collector: &mut Collector<'_>, service: &Service, steps: &B
         if let Some(port) = place.view.own_ports().get(service, 1, Some(name)) {
             collector.listens(crate::Listening {
                 protocol: Protocol::Tcp,
-                address: service
-                    .address
-                    .parse()
-                    .ok()
-                    .filter(|address: &IpAddr| !address.is_unspecified()),
+                address: service.address.parse().ok().filter(|address: &IpAddr| !address.is_unspecified()),
                 port,
                 units: BTreeSet::from([unit.clone()]),
                 subject: format!("service {}", service.name),

@@ -105,7 +105,8 @@ fn expand_host(view: View<'_>) -> DesiredHost {
     }
 }
 
-/// Hosts with a service that one of ours needs, or that it names by a variable. Processes under a coordinator count: they start with it.
+/// Hosts with a service that one of ours needs, or that it names by a variable. Processes under a coordinator
+/// count: they start with it.
 fn needed_hosts(view: View<'_>) -> BTreeSet<HostName> {
     let hosts_of = |name: &ServiceName| {
         let deployment = view.house.services.get(name).and_then(|service| service.deployment.as_ref());

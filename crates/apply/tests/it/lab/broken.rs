@@ -1,5 +1,5 @@
-//! Connections and processes that are ended at any point: the host has the old or the new, never half, and the next
-//! apply needs nothing from the one that died.
+//! Connections and processes that are ended at any point: the host has the old or the new, never half, and
+//! the next apply needs nothing from the one that died.
 
 use super::world::{Wanted, World, folder, options, text, unit};
 use haus_apply::outcome::{Event, HostOutcome};
@@ -60,7 +60,8 @@ fn end(world: &World<'_>, what: End) {
     }
 }
 
-/// One round: whatever is ended at this event, the host settles or the next apply does. Says what became of the first.
+/// One round: whatever is ended at this event, the host settles or the next apply does. Says what became of
+/// the first.
 fn round(world: &World<'_>, number: u32, what: End, at: u32, settles: bool) -> &'static str {
     let wanted = wanted(number);
     let place = format!("{what:?} at event {at}, settles {settles}");
@@ -106,7 +107,8 @@ fn round(world: &World<'_>, number: u32, what: End, at: u32, settles: bool) -> &
             panic!("{place}: {outcome:?}")
         }
     };
-    // Nothing from the first one is known here. The plan of a host whose apply is open is made anew after the repair.
+    // Nothing from the first one is known here. The plan of a host whose apply is open is made anew after the
+    // repair.
     let mut last = None;
     for attempt in 0..4 {
         let mut options = super::world::options(&format!("r-{number:04}-b{attempt}"));

@@ -1,4 +1,5 @@
-//! Changes that lock us out come back: over the session that is left, by the host's own timer, and after a restart.
+//! Changes that lock us out come back: over the session that is left, by the host's own timer, and after a
+//! restart.
 
 use super::world::{Wanted, World, folder, options, text, unit};
 use haus_apply::outcome::{Event, HostOutcome};

@@ -27,7 +27,8 @@ pub(crate) fn cmd_drift(arguments: &Drift) -> Result<Code, Failure> {
     Ok(if drifted == 0 && !blocked { DONE } else { FINDINGS })
 }
 
-/// Leaves only what is no longer as we made it, or what an earlier apply owes; answers how many new wishes there were.
+/// Leaves only what is no longer as we made it, or what an earlier apply owes; answers how many new wishes
+/// there were.
 fn keep_drift(planned: &mut Planned) -> usize {
     let causes = &planned.causes;
     let mut wishes = 0;

@@ -1,4 +1,5 @@
-//! `haus history`: what was applied on each host, by whom, why and with which outcome, as the hosts remember it.
+//! `haus history`: what was applied on each host, by whom, why and with which outcome, as the hosts remember
+//! it.
 
 use super::{Meant, roads};
 use crate::arguments::History;

@@ -1,5 +1,5 @@
-//! Values of credentials for hosts, at the moment when they are carried: from the running house, or from its vault when
-//! no house runs here. It knows neither how the vault is sealed nor what a value is for.
+//! Values of credentials for hosts, at the moment when they are carried: from the running house, or from its
+//! vault when no house runs here. It knows neither how the vault is sealed nor what a value is for.
 
 use super::Meant;
 use crate::arguments::Reach;
