@@ -81,7 +81,7 @@ impl Player {
                         members.remove(member).unwrap();
                     }
                     serde_json::Value::Array(list) if !member.is_empty() => {
-                        list.retain(|item| item != member)
+                        list.retain(|item| item != member);
                     }
                     place => *place = serde_json::Value::Null,
                 }
