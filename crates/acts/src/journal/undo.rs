@@ -50,24 +50,19 @@ impl Undo<'_> {
             let outcome = self.one(&start.note, &Known { done: done.as_ref() });
             writer.write(line_of(number, &outcome, "it was taken back"))?;
         }
+        let lost = writer.journal.left.iter();
+        let mut left: Vec<Left> = lost.map(|(number, why)| left_of(writer, *number, why)).collect();
         // After an interruption as well, so of all changes and not only of those that were just taken back.
-        let again = unit::again(self.layout.mark(), &writer.journal.units, self.booting, self.sink);
-        let unit_of = |name: &str| ResourceId::new(haus_model::resource::Kind::Unit, name);
-        // A unit that could not be woken while its new files were there has been woken with the old ones by
-        // now.
-        let woken: BTreeSet<ResourceId> =
-            writer.journal.units.iter().map(|unit| unit_of(&unit.name)).collect();
-        let lost = writer.journal.left.iter().map(|(number, why)| left_of(writer, *number, why));
-        let mut left: Vec<Left> = lost.filter(|left| !woken.contains(&left.resource)).collect();
-        for (unit, refusal) in again {
-            left.push(Left { resource: unit_of(&unit), why: refusal.to_string() });
+        let units = &writer.journal.units;
+        for (unit, refusal) in unit::again(self.layout.mark(), units, self.booting, self.sink) {
+            let resource = ResourceId::new(haus_model::resource::Kind::Unit, unit);
+            left.push(Left { resource, why: refusal.to_string() });
         }
         Ok(left)
     }
 
     /// Takes back one change that failed or was under way. The text says what could not be. A unit that ran
-    /// before is not started again: what it reads is not yet as it was, and whoever takes the rest back wakes
-    /// it.
+    /// before is not started again: what it reads is not yet as it was, and who takes the rest back wakes it.
     pub(crate) fn single(&mut self, note: &Note) -> Option<String> {
         text_of(&self.one(note, &Known { done: None }))
     }

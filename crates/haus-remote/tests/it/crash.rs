@@ -154,7 +154,7 @@ fn a_rollback_may_die_anywhere() {
             // It died before it had said what it is going to do, or after the end.
             Recovered::Nothing if world.tree() == before => continue,
             Recovered::Nothing => {
-                drop(talk.roll_back().unwrap_or_else(|fault| panic!("step {steps}: {fault:?}")))
+                drop(talk.roll_back().unwrap_or_else(|fault| panic!("step {steps}: {fault:?}")));
             }
             Recovered::Closed { .. } => panic!("step {steps}: it was not taken back"),
         }
