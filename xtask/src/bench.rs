@@ -2,6 +2,7 @@
 //! report and where it goes (`docs/bench/NAME.md`); each bench knows its own peer. Needs a release build of
 //! `haus` beside this program.
 
+mod apply;
 mod check;
 mod coordinator;
 mod core;
@@ -18,15 +19,19 @@ use crate::error::TaskError;
 const ROUNDS: usize = 5;
 
 /// Runs one bench, prints its page and keeps it under `docs/bench/`.
-pub(crate) fn run(root: &Path, name: &str) -> Result<bool, TaskError> {
+pub(crate) fn run(root: &Path, name: &str, words: &[&str]) -> Result<bool, TaskError> {
     let haus = haus_binary()?;
-    let report = match name {
-        "check" => check::run(root, &haus)?,
-        "coordinator" => coordinator::run(&haus)?,
-        "core" => core::run(&haus)?,
-        "gateway" => gateway::run(&haus)?,
+    let report = match (name, words) {
+        ("apply", sizes) => apply::run(root, &haus, sizes)?,
+        ("check", []) => check::run(root, &haus)?,
+        ("coordinator", []) => coordinator::run(&haus)?,
+        ("core", []) => core::run(&haus)?,
+        ("gateway", []) => gateway::run(&haus)?,
         _ => {
-            eprintln!("there is no bench {name}; there are: check, coordinator, core, gateway");
+            let words = words.join(" ");
+            eprintln!(
+                "there is no bench {name} {words}; there are: apply [HOSTS...], check, coordinator, core, gateway"
+            );
             return Ok(false);
         }
     };

@@ -20,8 +20,16 @@ pub(crate) enum TaskError {
     Run { program: String, source: std::io::Error },
     #[error("{program} ended with {status}: {output}")]
     Ended { program: String, status: ExitStatus, output: String },
+    #[error("could not work with the hosts of the lab")]
+    Lab { source: Box<haus_lab::LabError> },
     #[error("{name}: {problem}")]
     Bench { name: &'static str, problem: String },
+}
+
+impl From<haus_lab::LabError> for TaskError {
+    fn from(error: haus_lab::LabError) -> TaskError {
+        TaskError::Lab { source: Box::new(error) }
+    }
 }
 
 /// The error with all its causes in one line.

@@ -13,6 +13,7 @@ mod fuzz_api;
 mod lab;
 mod layers;
 mod links;
+mod python;
 mod remote;
 mod steps;
 mod summary;
@@ -35,7 +36,7 @@ cargo run -p xtask -- COMMAND
   soak          all tests with HAUS_SOAK=1
   fmt           rustfmt, and comments that are too wide
   remote        the program for hosts, for each architecture that can be built here
-  bench NAME    check | coordinator | core | gateway
+  bench NAME    apply [HOSTS...] | check | coordinator | core | gateway
   lab           up N | down | status | ssh NAME | exec NAME CMD | ...: real hosts for tests; `lab` lists all
   fuzz-api      schemathesis against the API of a running house, for minutes; --short as in test
   layers        who may depend on whom, as layers.toml says
@@ -64,7 +65,7 @@ fn main() -> ExitCode {
         ["api-doc", "--check"] => run_rule(&root, "api-doc"),
         ["fuzz-api"] => steps::fuzz_api(&root, Budget::Long),
         ["fuzz-api", "--short"] => steps::fuzz_api(&root, Budget::Short),
-        ["bench", name] => bench::run(&root, name),
+        ["bench", name, words @ ..] => bench::run(&root, name, words),
         [rule] if Rule::named(rule).is_some() => run_rule(&root, rule),
         _ => {
             eprintln!("{USAGE}");

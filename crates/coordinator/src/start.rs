@@ -263,6 +263,7 @@ fn try_run(
     })?;
     let exit = runtime.block_on(engine.run(received));
     opened.close(&desk, &runtime, exit.as_str());
+    desk.api_log.close();
     journal.close();
     // The journal's thread gives up by itself when the disk refuses; a panic there loses events only.
     let _ = journal_thread.join();
@@ -332,6 +333,7 @@ fn start_api(desk: &Arc<Desk>, house: &House, addresses: &Addresses) -> Result<(
     let desk = Arc::clone(desk);
     let serve = move || {
         runtime.block_on(async {
+            desk.registrar.serve();
             tokio::spawn(crate::guard::upkeep(Arc::clone(&desk)));
             listeners.serve(&desk);
             announcing::start(&desk);

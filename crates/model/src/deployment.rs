@@ -23,6 +23,9 @@ pub struct Deployment {
     pub overlap: Overlap,
     /// How systemd runs it.
     pub unit: UnitSettings,
+    /// Other hosts that it names by a variable, such as one with a database: they are changed first.
+    #[serde(default)]
+    pub asks: BTreeSet<HostName>,
 }
 
 /// Where code comes from.

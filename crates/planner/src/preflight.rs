@@ -1,4 +1,5 @@
-//! What must be right about a host before anything is changed there. Every finding here leaves the host as it is.
+//! What must be right about a host before anything is changed there. Every finding here leaves the host as it
+//! is.
 
 mod lock_out;
 
@@ -15,7 +16,8 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use lock_out::lock_out;
 
-/// A clock may differ by this much, in milliseconds: enough for a slow observation, too little for a certificate.
+/// A clock may differ by this much, in milliseconds: enough for a slow observation, too little for a
+/// certificate.
 const SKEW_MS_MAX: i64 = 30_000;
 
 /// What stays free on every file system that we write to.
@@ -143,7 +145,8 @@ fn taken(wanted: &Listening, stranger: &Listener) -> String {
     format!("{who} listens on port {} of {}", wanted.port, wanted.subject)
 }
 
-/// An estimate, and a rough one for packages and builds: it is there to say "no" before a disk is full, not to be exact.
+/// An estimate, and a rough one for packages and builds: it is there to say "no" before a disk is full, not
+/// to be exact.
 fn space(about: About<'_>, facts: &Facts, changes: &[Change]) -> Vec<Finding> {
     let mut needed: BTreeMap<&Path, u64> = BTreeMap::new();
     for change in changes.iter().filter(|change| matches!(change.act, ActKind::Create | ActKind::Update)) {

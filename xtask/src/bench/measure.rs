@@ -55,6 +55,53 @@ pub(super) fn wall_ms(bench: &'static str, command: &mut Command, good: &[i32]) 
     Err(TaskError::Bench { name: bench, problem: format!("{program} ended with {status}") })
 }
 
+/// What a command cost, and what it said.
+pub(super) struct Ran {
+    pub(super) seconds: f64,
+    /// Of the command and of everything below it that it has waited for.
+    pub(super) cpu_seconds: f64,
+    pub(super) succeeded: bool,
+    pub(super) stdout: String,
+    pub(super) stderr: String,
+}
+
+/// Runs the command to its end. What it says goes to files, so that nobody has to read along.
+pub(super) fn ran(folder: &Path, command: &mut Command) -> Result<Ran, TaskError> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let (stdout, stderr) = (folder.join("stdout"), folder.join("stderr"));
+    let create = |path: &Path| {
+        std::fs::File::create(path).map_err(|source| TaskError::Write { path: path.to_path_buf(), source })
+    };
+    command.stdin(Stdio::null()).stdout(create(&stdout)?).stderr(create(&stderr)?);
+    let (begun, cpu_before) = (Instant::now(), children_cpu_seconds());
+    let status = command.status().map_err(|source| TaskError::Run { program, source })?;
+    let seconds = begun.elapsed().as_secs_f64();
+    let read = |path: &Path| {
+        let bytes = std::fs::read(path);
+        let bytes = bytes.map_err(|source| TaskError::Read { path: path.to_path_buf(), source })?;
+        Ok::<_, TaskError>(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    Ok(Ran {
+        seconds,
+        cpu_seconds: children_cpu_seconds() - cpu_before,
+        succeeded: status.success(),
+        stdout: read(&stdout)?,
+        stderr: read(&stderr)?,
+    })
+}
+
+/// Processor seconds of all processes below us that have ended and were waited for.
+fn children_cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    ticks_at(&stat, [13, 14]).map_or(0.0, |ticks| ticks as f64 / TICKS_PER_SECOND)
+}
+
+/// How many tasks want a processor, averaged over a minute.
+pub(super) fn load_average() -> f64 {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or(f64::NAN)
+}
+
 /// Asks again and again until there is an answer.
 pub(crate) fn wait_for<T>(
     bench: &'static str,
@@ -92,10 +139,15 @@ pub(super) fn cpu_seconds(pid: u32) -> f64 {
     ticks(&stat).map_or(0.0, |ticks| ticks as f64 / TICKS_PER_SECOND)
 }
 
-/// The name in parentheses may hold spaces and parentheses; the numbers start behind the last one.
 fn ticks(stat: &str) -> Option<u64> {
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    Some(fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?)
+    ticks_at(stat, [11, 12])
+}
+
+/// The sum of two fields. The name in parentheses may hold spaces and parentheses; the numbers start behind the
+/// last one.
+fn ticks_at(stat: &str, fields: [usize; 2]) -> Option<u64> {
+    let values: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    Some(values.get(fields[0])?.parse::<u64>().ok()? + values.get(fields[1])?.parse::<u64>().ok()?)
 }
 
 /// Resident and proportional memory in KiB.
@@ -208,6 +260,17 @@ mod tests {
     fn processor_time_is_read_behind_the_name() {
         assert_eq!(ticks("7 (a) b) S 1 2 3 4 5 6 7 8 9 10 30 12 0"), Some(42));
         assert_eq!(ticks("7 (a"), None);
+    }
+
+    #[test]
+    fn a_command_is_known_by_its_time_its_words_and_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new("sh");
+        // Long enough for a tick of the clock that counts processor time.
+        let line = "echo out; echo err >&2; at=0; while [ $at -lt 300000 ]; do at=$((at + 1)); done; exit 3";
+        let ran = ran(folder.path(), command.args(["-c", line])).unwrap();
+        assert_eq!((ran.stdout.trim(), ran.stderr.trim(), ran.succeeded), ("out", "err", false));
+        assert!(ran.seconds > 0.0 && ran.cpu_seconds > 0.0, "{} {}", ran.seconds, ran.cpu_seconds);
     }
 
     #[test]

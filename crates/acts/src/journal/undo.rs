@@ -64,16 +64,10 @@ impl Undo<'_> {
         Ok(left)
     }
 
-    /// Takes back one change that failed or was under way, units of it at once. The text says what could not
-    /// be.
+    /// Takes back one change that failed or was under way. The text says what could not be. A unit that ran
+    /// before is not started again: what it reads is not yet as it was, and whoever takes the rest back wakes it.
     pub(crate) fn single(&mut self, note: &Note) -> Option<String> {
-        let outcome = self.one(note, &Known { done: None });
-        let mut why = text_of(&outcome);
-        if let Also::Unit(unit) = &note.also {
-            let left = unit::again(self.layout.mark(), std::slice::from_ref(unit), self.booting, self.sink);
-            why = why.or(left.into_iter().next().map(|(_, refusal)| refusal.to_string()));
-        }
-        why
+        text_of(&self.one(note, &Known { done: None }))
     }
 
     fn one(&mut self, note: &Note, known: &Known<'_>) -> Result<Option<String>> {

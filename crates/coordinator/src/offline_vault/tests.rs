@@ -6,6 +6,7 @@ use haus_model::deployment::{Deployment, Overlap, UnitSettings};
 use haus_model::{Credential, CredentialKind, CredentialSource};
 use haus_store::TrailQuery;
 use haus_trail::{Action, Outcome};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -33,6 +34,7 @@ fn house() -> House {
         keep: 3,
         overlap: Overlap::Safe,
         unit: UnitSettings::default(),
+        asks: BTreeSet::new(),
     });
     api.credentials = ["made", "filed", "given"]
         .map(|name| (name.to_uppercase(), name.parse().unwrap()))

@@ -141,6 +141,12 @@ impl Talk {
         assert!(self.child.wait().expect("waits").success());
     }
 
+    /// Ends the talk however it is, and waits.
+    pub(crate) fn end(mut self) {
+        self.input = None;
+        self.child.wait().expect("waits");
+    }
+
     /// Everything about these.
     pub(crate) fn observe(&mut self, specs: &[Spec]) -> Result<Inventory, Fault> {
         match self.ask(&Request::Observe { specs: specs.to_vec() })? {

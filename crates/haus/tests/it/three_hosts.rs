@@ -66,11 +66,8 @@ impl Three {
     #[track_caller]
     fn expect(&self, code: i32, command: &str, further: &[&str]) -> String {
         let output = self.haus(command, further);
-        let text = format!(
-            "{}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
+        let text =
+            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert_eq!(output.status.code(), Some(code), "haus {command} {further:?}:\n{text}");
         text
     }
@@ -164,7 +161,12 @@ mod lab {
                 let mut child = child.spawn().unwrap();
                 std::io::Write::write_all(&mut child.stdin.take().unwrap(), value.trim().as_bytes()).unwrap();
                 let found = child.wait_with_output().unwrap();
-                assert_eq!(String::from_utf8_lossy(&found.stdout), "", "the password stands on {}", host.name);
+                assert_eq!(
+                    String::from_utf8_lossy(&found.stdout),
+                    "",
+                    "the password stands on {}",
+                    host.name
+                );
             }
         }
     }

@@ -226,7 +226,9 @@ fn origins<'t>(session: &Session<'t>, draft: &Draft<'t>, stage: &Stage<'_, 't>) 
     for (subject, settings) in draft.settings() {
         for origin in rules(settings) {
             let Some(machine) = stage.fleet.machine(origin.text) else { continue };
-            if draft.network(origin.text).is_some() || !machine.addresses().is_empty() {
+            // What is written and no address was reported where it stands.
+            let known = !machine.networks.is_empty() || !machine.addresses().is_empty();
+            if draft.network(origin.text).is_some() || known {
                 continue;
             }
             let message = format!("`{}` has no address that a firewall could know", origin.text);

@@ -22,7 +22,7 @@ use crate::tree::{Node, Text};
 use haus_model::CredentialKind;
 use haus_model::alert::{AlertLevel, MailTls, Weekday};
 use haus_model::deployment::UnitType;
-use haus_model::house::Anonymous;
+use haus_model::house::{Anonymous, LogBodies};
 use haus_model::service::{Limits, NewCredential, PortNumber, Recover, Restart, Rollout, RunsAs, Stop};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -231,6 +231,7 @@ pub(crate) struct ApiDraft {
     /// Days; the inner none is `forever`.
     pub(crate) trail_days: Option<Option<u32>>,
     pub(crate) history: Option<Duration>,
+    pub(crate) log_bodies: Option<LogBodies>,
 }
 
 /// Alerts as written.

@@ -1,5 +1,6 @@
-//! Gathers the resources of one host: several words may want the same package, unit or folder, and each of them is one
-//! resource in the end. Adds the needs that follow from paths and accounts. Knows no word of the plan.
+//! Gathers the resources of one host: several words may want the same package, unit or folder, and each of
+//! them is one resource in the end. Adds the needs that follow from paths and accounts. Knows no word of the
+//! plan.
 
 use super::View;
 use crate::desired::Listening;

@@ -297,8 +297,8 @@ fn commands(
     Ok(())
 }
 
-/// A systemd without growing pauses gets one in the middle: short enough to be useful, long enough that a restart of a
-/// database does not use up all tries.
+/// A systemd without growing pauses gets one in the middle: short enough to be useful, long enough that a
+/// restart of a database does not use up all tries.
 fn restart(file: &mut UnitFile, place: &Place<'_>) {
     let recover = &place.service.recover;
     let word = match recover.restart {

@@ -30,8 +30,8 @@ pub(crate) struct InstanceVariables<'a> {
 }
 
 impl View<'_> {
-    /// A text of this host with its variables: `${SERVICE.address}`, `${SERVICE.port}`, `${HOST.address}`, and the four
-    /// words of the house that a file beside the plan cannot have got while the plan was read.
+    /// A text of this host with its variables: `${SERVICE.address}`, `${SERVICE.port}`, `${HOST.address}`,
+    /// and the four words of the house that a file beside the plan cannot have got while the plan was read.
     pub(crate) fn fill_text(&self, text: &str) -> Result<String, Variable> {
         let words: [(&str, &str); 4] = [
             ("${domain}", &self.house.domain),
@@ -95,7 +95,8 @@ impl View<'_> {
         {
             return Some(number);
         }
-        // A process under a coordinator or an external service: only a number that stands in the plan is known.
+        // A process under a coordinator or an external service: only a number that stands in the plan is
+        // known.
         match service.ports.get(port.or_else(|| service.main_port())?)? {
             haus_model::service::PortNumber::Fixed(number) => Some(*number),
             haus_model::service::PortNumber::Auto => None,

@@ -1,5 +1,5 @@
-//! Plays a scenario: a script of what a plan says and what hosts are goes in, a transcript of the plans comes out.
-//! The language stands in `scenarios/README.md`.
+//! Plays a scenario: a script of what a plan says and what hosts are goes in, a transcript of the plans comes
+//! out. The language stands in `scenarios/README.md`.
 
 use crate::fixture::{self, object};
 use crate::simulated_host::{Node, SimulatedHost, Unit, text_file};

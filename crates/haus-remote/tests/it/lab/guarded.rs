@@ -37,8 +37,8 @@ fn locked_out() -> [Spec; 2] {
 fn wall() -> [Spec; 3] {
     let rules =
         "table inet haus {\n chain input {\n  type filter hook input priority 0; policy drop;\n }\n}\n";
-    let rules = format!("destroy table inet haus\n{rules}");
-    let unit = "[Unit]\nDefaultDependencies=no\nBefore=network-pre.target shutdown.target\nWants=network-pre.target\nConflicts=shutdown.target\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/sbin/nft -f /etc/haus/firewall.nft\nExecReload=/usr/sbin/nft -f /etc/haus/firewall.nft\nExecStop=/usr/sbin/nft destroy table inet haus\n[Install]\nWantedBy=sysinit.target\n";
+    let rules = format!("table inet haus\ndelete table inet haus\n{rules}");
+    let unit = "[Unit]\nDefaultDependencies=no\nBefore=network-pre.target shutdown.target\nWants=network-pre.target\nConflicts=shutdown.target\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/sbin/nft -f /etc/haus/firewall.nft\nExecReload=/usr/sbin/nft -f /etc/haus/firewall.nft\nExecStop=/usr/sbin/nft delete table inet haus\n[Install]\nWantedBy=sysinit.target\n";
     let file = |path: &str, text: &str| {
         let content = Content::Text(text.to_owned());
         Spec::File(FileSpec { path: path.into(), content, access: Access::root(0o644), check: None })

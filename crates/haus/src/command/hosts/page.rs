@@ -217,6 +217,7 @@ mod tests {
             blocked: Vec::new(),
             notes: Vec::new(),
             ports: BTreeMap::new(),
+            needs: std::collections::BTreeSet::new(),
         };
         let change_set = ChangeSet {
             format: 1,
