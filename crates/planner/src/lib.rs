@@ -9,6 +9,7 @@ mod blob;
 mod compare;
 mod desired;
 mod diff;
+mod doors;
 mod drift;
 mod expand;
 mod findings;

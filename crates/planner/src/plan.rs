@@ -356,6 +356,7 @@ fn removal(removal: Removal<'_>) -> Change {
         diff,
         outcome,
         undo,
-        guarded: is_guarded(spec),
+        // What is only forgotten stays as it is.
+        guarded: act != ActKind::Forget && is_guarded(spec),
     }
 }

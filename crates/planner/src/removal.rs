@@ -212,24 +212,9 @@ fn place_in_folder(spec: &Spec) -> Option<&Path> {
     }
 }
 
-/// Whether its end can lock us out: rules and settings of the door, keys, the network.
+/// Whether its end can lock us out: a door, or keys.
 pub(crate) fn is_guarded(spec: &Spec) -> bool {
-    match spec {
-        Spec::Keys(_) => true,
-        Spec::File(file) => file.path.starts_with("/etc/ssh") || file.path.ends_with("firewall.nft"),
-        Spec::Sysctl(sysctl) => sysctl.key.starts_with("net."),
-        Spec::Unit(unit) => unit.name == crate::expand::FIREWALL_UNIT,
-        Spec::Packages(_)
-        | Spec::Holds(_)
-        | Spec::Group(_)
-        | Spec::User(_)
-        | Spec::Directory(_)
-        | Spec::Link(_)
-        | Spec::Release(_)
-        | Spec::Switch(_)
-        | Spec::Command(_)
-        | Spec::Health(_) => false,
-    }
+    matches!(spec, Spec::Keys(_)) || crate::doors::is_door(spec)
 }
 
 /// The place that a resource takes in its folder.

@@ -109,6 +109,7 @@ impl<'a> Collector<'a> {
     pub(crate) fn add(&mut self, wish: Wish) -> ResourceId {
         let id = wish.spec.id();
         let Wish { spec, why, service, needs, guarded } = wish;
+        let guarded = guarded || crate::doors::is_door(&spec);
         let new = Resource { id: id.clone(), spec, needs: BTreeSet::new(), service, why, guarded };
         let resource = self.resources.entry(id.clone()).or_insert(new);
         resource.needs.extend(needs);
