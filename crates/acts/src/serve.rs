@@ -215,8 +215,12 @@ impl<'m> Session<'m> {
         let salt = manifest::salt(&self.layout);
         let observer =
             Observer { machine: self.machine, mark: self.layout.mark(), manifest: &manifest, salt: &salt };
-        let states = observer.states(wanted.values().copied());
-        let facts = facts(self.machine, wanted.values().copied());
+        // Both ask programs of the host and wait for them.
+        let (states, facts) = std::thread::scope(|scope| {
+            let facts = scope.spawn(|| facts(self.machine, wanted.values().copied()));
+            let states = observer.states(wanted.values().copied());
+            (states, facts.join().expect("nothing that looks panics"))
+        });
         let open = open_apply(&self.layout);
         Ok(Inventory { facts, states, manifest, open })
     }

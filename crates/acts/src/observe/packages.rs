@@ -53,9 +53,10 @@ fn installed_of(text: &str) -> BTreeMap<String, Installed> {
 }
 
 impl Observer<'_> {
-    pub(super) fn packages(&self, specs: &[&Spec], states: &mut BTreeMap<ResourceId, State>) {
+    pub(super) fn packages(&self, specs: &[&Spec]) -> BTreeMap<ResourceId, State> {
+        let mut states = BTreeMap::new();
         if !specs.iter().any(|spec| matches!(spec, Spec::Packages(_) | Spec::Holds(_))) {
-            return;
+            return states;
         }
         let installed = if self.machine.is_real() { installed() } else { Ok(BTreeMap::new()) };
         for spec in specs {
@@ -67,6 +68,7 @@ impl Observer<'_> {
             };
             states.insert(spec.id(), state);
         }
+        states
     }
 
     fn wanted(&self, spec: &PackagesSpec, installed: &BTreeMap<String, Installed>) -> State {

@@ -92,14 +92,14 @@ pub(crate) fn salted(salt: &[u8], content: &[u8]) -> Fingerprint {
 impl Observer<'_> {
     /// A file. One that holds a secret, or is going to, gives nothing of its content away.
     pub(super) fn file(&self, spec: &FileSpec, accounts: &Accounts) -> State {
-        let state = at_path(self.machine, &spec.path, accounts);
         let entry = self.manifest.entries.get(&Spec::File(spec.clone()).id());
         let noted = entry.and_then(|entry| secret_of(&entry.spec).map(|secret| (secret, entry.inputs)));
         let wanted = matches!(spec.content, Content::Secret(_));
-        let State::File { access, .. } = state else { return state };
+        let state = at_path(self.machine, &spec.path, accounts);
         if noted.is_none() && !wanted {
-            return at_path(self.machine, &spec.path, accounts);
+            return state;
         }
+        let State::File { access, .. } = state else { return state };
         let intact = |inputs: Option<Fingerprint>| {
             let content = crate::disk::read(&self.machine.at(&spec.path), KEYS_BYTES_MAX).ok()?;
             (inputs == Some(salted(self.salt, &content))).then_some(())

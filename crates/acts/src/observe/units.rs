@@ -12,13 +12,14 @@ const WITHIN: Duration = Duration::from_secs(30);
 const PROPERTIES: &str = "--property=LoadState,ActiveState,UnitFileState,NeedDaemonReload";
 
 impl Observer<'_> {
-    pub(super) fn units(&self, specs: &[&Spec], states: &mut BTreeMap<ResourceId, State>) {
+    pub(super) fn units(&self, specs: &[&Spec]) -> BTreeMap<ResourceId, State> {
+        let mut states = BTreeMap::new();
         let units: Vec<(&UnitSpec, ResourceId)> = specs
             .iter()
             .filter_map(|spec| if let Spec::Unit(unit) = spec { Some((unit, spec.id())) } else { None })
             .collect();
         if units.is_empty() {
-            return;
+            return states;
         }
         let answer = self.show(&units);
         for (at, (_, id)) in units.iter().enumerate() {
@@ -29,6 +30,7 @@ impl Observer<'_> {
             };
             states.insert(id.clone(), state);
         }
+        states
     }
 
     /// One block of properties per unit, in the order in which they were asked for.
