@@ -26,6 +26,13 @@ macro_rules! codes {
                 match self { $(HostCode::$name => Severity::$severity),* }
             }
 
+            /// The page about it: what it means, an example, why it matters and what to do.
+            pub fn page(self) -> &'static str {
+                match self {
+                    $(HostCode::$name => include_str!(concat!("../../../docs/findings/", $code, ".md"))),*
+                }
+            }
+
             /// One line without the particulars.
             pub fn title(self) -> &'static str {
                 match self { $(HostCode::$name => $title),* }

@@ -35,10 +35,9 @@ fn its_own_haus_takes_an_apply_back_over_a_new_road() {
     let mut lost = in_the_middle(&world, "3600000");
     let refusal = roll_back(&world, "berta@desk").expect_err("it is somebody else's").refusal();
     assert_eq!(refusal.code, HostCode::Locked);
-    match roll_back(&world, &claim().owner).expect("takes back") {
-        Reply::Finished(finished) => assert_eq!(finished.outcome, Outcome::RolledBack),
-        other => panic!("{other:?}"),
-    }
+    let reply = roll_back(&world, &claim().owner).expect("takes back");
+    let Reply::Finished(finished) = reply else { panic!("{reply:?}") };
+    assert_eq!(finished.outcome, Outcome::RolledBack);
     assert!(!world.root().join("etc/one").exists());
     assert!(lost.child.wait().expect("waits").success());
 }

@@ -4,6 +4,7 @@
 use haus_testkit::{ClaimedHost, http_get, lab_hosts, remote_program, wait_until};
 use serde_json::Value;
 use std::fs;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -20,11 +21,11 @@ struct Three {
 
 impl Three {
     fn new(hosts: Vec<ClaimedHost>) -> Three {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("a folder");
         let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/fixtures/three");
         copy(&fixture, &folder.path().join("house"));
         let programs = folder.path().join("programs");
-        fs::create_dir(&programs).unwrap();
+        fs::create_dir(&programs).expect("a folder");
         slim(&remote_program(), &programs.join("haus-remote-x86_64"));
         slim(Path::new(env!("CARGO_BIN_EXE_haus")), &programs.join("haus-x86_64"));
         let three = Three { folder, hosts };
@@ -35,13 +36,13 @@ impl Three {
     /// Writes names and addresses of the claimed hosts into the plan.
     fn fill_in(&self) {
         let plan = self.house().join("house.yaml");
-        let mut text = fs::read_to_string(&plan).unwrap();
+        let mut text = fs::read_to_string(&plan).expect("the plan");
         for (word, host) in ["hub", "app", "db"].iter().zip(&self.hosts) {
             text = text.replace(&format!("@{word}@"), &host.address.to_string());
             text = text.replace(&format!("@{word}_name@"), &host.name);
         }
         let [a, b, c, _] = self.hosts[0].address.octets();
-        fs::write(&plan, text.replace("@range@", &format!("{a}.{b}.{c}.0/24"))).unwrap();
+        fs::write(&plan, text.replace("@range@", &format!("{a}.{b}.{c}.0/24"))).expect("written");
     }
 
     fn house(&self) -> PathBuf {
@@ -59,7 +60,7 @@ impl Three {
             .args(further)
             .env("HAUS_REMOTE_DIR", self.folder.path().join("programs"))
             .output()
-            .unwrap()
+            .expect("haus runs")
     }
 
     /// Runs it and demands this exit code.
@@ -91,14 +92,14 @@ impl Three {
 }
 
 fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("the fixture") {
+        let entry = entry.expect("an entry");
         let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
+        if entry.file_type().expect("its type").is_dir() {
             copy(&entry.path(), &target);
         } else {
-            fs::copy(entry.path(), &target).unwrap();
+            fs::copy(entry.path(), &target).expect("copied");
         }
     }
 }
@@ -107,7 +108,7 @@ fn copy(from: &Path, to: &Path) {
 fn slim(from: &Path, to: &Path) {
     let stripped = Command::new("strip").arg("-o").arg(to).arg(from).status();
     if !stripped.is_ok_and(|status| status.success()) {
-        fs::copy(from, to).unwrap();
+        fs::copy(from, to).expect("copied");
     }
 }
 
@@ -132,7 +133,7 @@ mod lab {
         // What hands do to machines.
         let broken = "systemctl stop haus-three-api; chmod 644 /etc/haus/three/credentials/api/DATABASE_PASSWORD; \
             echo '# by hand' >> /etc/systemd/system/haus-three-api.service; rm /etc/haus/firewall.nft";
-        assert!(three.hosts[1].ssh(Login::Root, broken).unwrap().is_success());
+        assert!(three.hosts[1].ssh(Login::Root, broken).expect("done").is_success());
         let drift = three.expect(1, "drift", &[]);
         for part in ["by hand", "0644", "file:/etc/haus/firewall.nft", "unit:haus-three-api.service"] {
             assert!(drift.contains(part), "{part} is missing:\n{drift}");
@@ -150,7 +151,7 @@ mod lab {
         /// The password stands in the one file that systemd hands over, and nowhere else on any host.
         fn nothing_secret_is_left(&self) {
             let path = "/etc/haus/three/credentials/api/DATABASE_PASSWORD";
-            let value = self.hosts[1].ssh(Login::Root, &format!("cat {path}")).unwrap().stdout;
+            let value = self.hosts[1].ssh(Login::Root, &format!("cat {path}")).expect("asked").stdout;
             assert!(value.len() >= 32, "{} characters", value.len());
             for host in &self.hosts {
                 // Compared there: the value is in no argument.
@@ -158,9 +159,11 @@ mod lab {
                     /var/log /srv /run/systemd /usr/local --exclude-dir=credentials 2>/dev/null; rm -f $pattern";
                 let mut child = host.ssh_command(Login::Root);
                 child.arg(search).stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
-                let mut child = child.spawn().unwrap();
-                std::io::Write::write_all(&mut child.stdin.take().unwrap(), value.trim().as_bytes()).unwrap();
-                let found = child.wait_with_output().unwrap();
+                let mut child = child.spawn().expect("ssh runs");
+                let mut input = child.stdin.take().expect("piped");
+                input.write_all(value.trim().as_bytes()).expect("given");
+                drop(input);
+                let found = child.wait_with_output().expect("ends");
                 assert_eq!(
                     String::from_utf8_lossy(&found.stdout),
                     "",

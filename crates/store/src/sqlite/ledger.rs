@@ -50,11 +50,10 @@ fn name(service: Option<&ServiceName>) -> Option<&str> {
 fn apply(connection: &Connection, tail: &mut Tail, batch: &Batch) -> Result<Committed> {
     let mut changed = Vec::new();
     for write in &batch.writes {
-        match write {
-            Write::CredentialUpdate { id, if_revision, change, at } => {
-                changed.push(credentials::update(connection, id, *if_revision, change, *at)?);
-            }
-            other => apply_one(connection, other)?,
+        if let Write::CredentialUpdate { id, if_revision, change, at } = write {
+            changed.push(credentials::update(connection, id, *if_revision, change, *at)?);
+        } else {
+            apply_one(connection, write)?;
         }
     }
     if batch.entries.is_empty() {
