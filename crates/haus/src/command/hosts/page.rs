@@ -218,7 +218,6 @@ mod tests {
             blocked: Vec::new(),
             notes: Vec::new(),
             ports: BTreeMap::new(),
-            needs: std::collections::BTreeSet::new(),
         };
         let change_set = ChangeSet {
             format: 1,
