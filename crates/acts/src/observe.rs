@@ -45,7 +45,8 @@ impl Observer<'_> {
     ) -> BTreeMap<ResourceId, State> {
         let specs: Vec<&Spec> = specs.into_iter().collect();
         let accounts = Accounts::read(self.machine);
-        // dpkg and systemctl take most of the time, and it is their own: everything else is looked at meanwhile.
+        // dpkg and systemctl take most of the time, and it is their own: everything else is looked at
+        // meanwhile.
         std::thread::scope(|scope| {
             let packages = scope.spawn(|| self.packages(&specs));
             let units = scope.spawn(|| self.units(&specs));

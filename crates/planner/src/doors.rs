@@ -1,5 +1,6 @@
-//! What a host is reached by: files and units of which a mistake can lock us out, whoever's they are. Such a change takes
-//! itself back unless a new connection confirms it. What a command of the plan does is known to nobody here.
+//! What a host is reached by: files and units of which a mistake can lock us out, whoever's they are. Such a
+//! change takes itself back unless a new connection confirms it. What a command of the plan does is known to
+//! nobody here.
 
 use haus_model::resource::Spec;
 use std::path::Path;
