@@ -260,8 +260,8 @@ impl Drop for OfflineVault {
     }
 }
 
-/// Makes a state folder as the house itself would: accounts of services pass through it, whatever the umask of
-/// the caller says. What is in it is closed file by file.
+/// Makes a state folder as the house itself would: accounts of services pass through it, whatever the umask
+/// of the caller says. What is in it is closed file by file.
 fn make_folder(state: &Path) -> io::Result<()> {
     let missing: Vec<&Path> = state.ancestors().take_while(|folder| !folder.exists()).collect();
     std::fs::create_dir_all(state)?;
