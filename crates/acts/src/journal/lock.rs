@@ -11,7 +11,7 @@ use rustix::fs::{FlockOperation, OFlags};
 use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::time::{Duration, Instant};
 
@@ -48,15 +48,19 @@ impl Lock {
         disk::make_own_folder(&layout.folder)?;
         let path = layout.lock();
         // The file is never removed: a lock on a removed file would exclude nobody.
-        let mut file = OpenOptions::new()
+        let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
             .mode(0o600)
             .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
-            .open(&path)
-            .map_err(|error| unreadable(layout, error.to_string()))?;
+            .open(&path);
+        let mut file = match file {
+            // Making it needs space; what cannot be read is something else.
+            Err(error) if is_full(&error) => Err(error).attempt("make", &path)?,
+            outcome => outcome.map_err(|error| unreadable(layout, error.to_string()))?,
+        };
         let holder = read(&mut file, layout)?;
         if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
             return Err(held(layout, holder));
@@ -150,6 +154,10 @@ fn read(file: &mut File, layout: &Layout) -> Result<Option<Holder>> {
     holder
         .map(Some)
         .map_err(|error| unreadable(layout, format!("it is not what we write: line {}", error.line())))
+}
+
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::ReadOnlyFilesystem)
 }
 
 fn unreadable(layout: &Layout, why: String) -> Refusal {

@@ -81,7 +81,7 @@ fn saved(arguments: &ApplyHosts) -> Result<Code, Failure> {
         return Err(Failure::new(REFUSED, message).hint("plan again: `haus plan -o FILE`"));
     }
     let roads = roads(&meant.house, &reach)?;
-    let secrets = Secrets::open(&meant, &reach)?;
+    let secrets = Secrets::of_changes(&kept.change_set, &meant, &reach)?;
     if !arguments.reach.json {
         terminal::out(&page::plan(&kept.change_set, terminal::colour_out()));
     }
