@@ -1,7 +1,7 @@
 //! What is there: facts of the machine and one state per resource, many at once.
 //!
-//! Nothing is changed and no lock is taken. What cannot be seen is a state that says why, never an error. Programs are
-//! asked once for all resources of a kind, since starting them is what takes time.
+//! Nothing is changed and no lock is taken. What cannot be seen is a state that says why, never an error.
+//! Programs are asked once for all resources of a kind, since starting them is what takes time.
 
 mod commands;
 mod facts;
@@ -45,7 +45,8 @@ impl Observer<'_> {
     ) -> BTreeMap<ResourceId, State> {
         let specs: Vec<&Spec> = specs.into_iter().collect();
         let accounts = Accounts::read(self.machine);
-        // dpkg and systemctl take most of the time, and it is their own: everything else is looked at meanwhile.
+        // dpkg and systemctl take most of the time, and it is their own: everything else is looked at
+        // meanwhile.
         std::thread::scope(|scope| {
             let packages = scope.spawn(|| self.packages(&specs));
             let units = scope.spawn(|| self.units(&specs));

@@ -1,7 +1,8 @@
 //! One session: requests come in, replies go out, one after the other.
 //!
-//! It holds the lock and the journal of an apply that it began. When the stream ends or a signal comes, the act that is
-//! under way is completed first; what is open then stays open, and the next session brings it into order.
+//! It holds the lock and the journal of an apply that it began. When the stream ends or a signal comes, the
+//! act that is under way is completed first; what is open then stays open, and the next session brings it
+//! into order.
 
 mod apply;
 mod blobs;

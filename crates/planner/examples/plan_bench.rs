@@ -1,5 +1,6 @@
-//! How long it takes to plan 1,000 hosts with 100 resources each: nothing to do, everything to do, one file in ten changed.
-//! Run it with `--release`; it prints milliseconds and ends with 1 when a plan takes a second or more.
+//! How long it takes to plan 1,000 hosts with 100 resources each: nothing to do, everything to do, one file
+//! in ten changed. Run it with `--release`; it prints milliseconds and ends with 1 when a plan takes a second
+//! or more.
 
 #![allow(clippy::print_stdout, reason = "it is a bench")]
 
@@ -22,7 +23,8 @@ const LIMIT: Duration = Duration::from_secs(1);
 
 type Inventories = BTreeMap<HostName, Result<Inventory, Finding>>;
 
-/// One host's hundred: packages, 20 folders, 50 files in them, 9 links, 10 units that read two files each, 10 proofs.
+/// One host's hundred: packages, 20 folders, 50 files in them, 9 links, 10 units that read two files each, 10
+/// proofs.
 fn host(number: u32) -> DesiredHost {
     let mut resources = Vec::new();
     let mut reads = BTreeMap::new();
@@ -167,7 +169,8 @@ fn state(spec: &Spec) -> State {
     }
 }
 
-/// The best of five runs is what the work costs, whatever else the machine does; the median is told beside it.
+/// The best of five runs is what the work costs, whatever else the machine does; the median is told beside
+/// it.
 fn measure(name: &str, desired: &Desired, inventories: &Inventories) -> (Duration, ChangeSet) {
     let settings = PlanSettings { now: Timestamp(0), ..PlanSettings::default() };
     let mut times = Vec::new();

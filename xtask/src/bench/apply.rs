@@ -1,9 +1,9 @@
-//! `haus apply` on hosts of a lab where nothing is to be done, beside Ansible and pyinfra with the same hundred
-//! things in the same minute; a first apply of each; and how long planning a thousand hosts takes. Half an hour
-//! on a quiet machine, most of it Ansible's.
+//! `haus apply` on hosts of a lab where nothing is to be done, beside Ansible and pyinfra with the same
+//! hundred things in the same minute; a first apply of each; and how long planning a thousand hosts takes.
+//! Half an hour on a quiet machine, most of it Ansible's.
 //!
-//! It owns the order of the rounds and the report. Every measured run must say that it changed nothing, and before
-//! the first one somebody spoils a host by hand, which all of them must notice.
+//! It owns the order of the rounds and the report. Every measured run must say that it changed nothing, and
+//! before the first one somebody spoils a host by hand, which all of them must notice.
 
 mod contender;
 mod work;
@@ -83,8 +83,8 @@ fn problem(problem: String) -> TaskError {
     TaskError::Bench { name: NAME, problem }
 }
 
-/// Our program for hosts under the name by which `haus` looks for it: a static one where it was built, else the
-/// one of this machine, which is a host's system as well.
+/// Our program for hosts under the name by which `haus` looks for it: a static one where it was built, else
+/// the one of this machine, which is a host's system as well.
 fn place_remote(target: &Path, folder: &Path) -> Result<(), TaskError> {
     let name = format!("haus-remote-{}", std::env::consts::ARCH);
     let built: Vec<PathBuf> = ["haus-remote", &name].map(|name| target.join("remote").join(name)).to_vec();

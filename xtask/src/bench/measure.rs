@@ -143,8 +143,8 @@ fn ticks(stat: &str) -> Option<u64> {
     ticks_at(stat, [11, 12])
 }
 
-/// The sum of two fields. The name in parentheses may hold spaces and parentheses; the numbers start behind the
-/// last one.
+/// The sum of two fields. The name in parentheses may hold spaces and parentheses; the numbers start behind
+/// the last one.
 fn ticks_at(stat: &str, fields: [usize; 2]) -> Option<u64> {
     let values: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     Some(values.get(fields[0])?.parse::<u64>().ok()? + values.get(fields[1])?.parse::<u64>().ok()?)

@@ -28,7 +28,8 @@ pub(super) enum Contender {
     Ssh,
     /// Ours.
     Haus,
-    /// Ours over a connection that is open already, as `ControlPersist` in somebody's own configuration leaves it.
+    /// Ours over a connection that is open already, as `ControlPersist` in somebody's own configuration
+    /// leaves it.
     HausShared,
     Ansible(Persist),
     Pyinfra,
@@ -89,8 +90,8 @@ impl Ground {
         self.folder.join(format!("{whose}-%C")).display().to_string()
     }
 
-    /// Forks for every host of the bench, pipelining, no search for an interpreter; an exact path of the socket, so
-    /// that a round can begin without it.
+    /// Forks for every host of the bench, pipelining, no search for an interpreter; an exact path of the
+    /// socket, so that a round can begin without it.
     fn ansible_settings(&self, persist: Persist) -> String {
         let words = match persist {
             Persist::On => {
@@ -112,7 +113,8 @@ impl Ground {
         )
     }
 
-    /// Brings connections into the state in which a round of this contender begins: none, or one that is open.
+    /// Brings connections into the state in which a round of this contender begins: none, or one that is
+    /// open.
     pub(super) fn connections(&self, contender: Contender, hosts: &[Named]) {
         for host in hosts {
             match contender {
@@ -134,7 +136,8 @@ impl Ground {
         }
     }
 
-    /// Where there is no master there is nothing to end, and a round over one that did not start says so itself.
+    /// Where there is no master there is nothing to end, and a round over one that did not start says so
+    /// itself.
     fn master(&self, whose: &str, words: &[&str], (name, _): &Named) {
         let mut ssh = Command::new("ssh");
         ssh.arg("-F").arg(&self.ssh_config).args(["-o", &format!("ControlPath={}", self.socket(whose))]);

@@ -1,5 +1,5 @@
-//! One description of a hundred things that must be true on a host, and the same for all three programs: as it
-//! is (`work.json`) for the playbook and for pyinfra's deploy, and as a `house.yaml`. It knows no host.
+//! One description of a hundred things that must be true on a host, and the same for all three programs: as
+//! it is (`work.json`) for the playbook and for pyinfra's deploy, and as a `house.yaml`. It knows no host.
 
 use std::collections::BTreeMap;
 
