@@ -167,6 +167,7 @@ fn a_place_that_moves_takes_its_requests_along_and_none_fails() {
     let first = Far::start("old", old);
     begin(&mut home);
     home.wait_for_phase("api/1", "healthy");
+    home.wait_for_phase("worker/1", "healthy");
     let worker = home.pid("worker/1");
     let visitors = Visitors::start(home.gateway, home.host("api"));
     let second = Far::start("new", new);
