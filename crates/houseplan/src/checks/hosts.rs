@@ -156,7 +156,7 @@ fn of_settings<'t>(
         let fault = Fault::new(Code::StepAlways, subject, step.name.span, message);
         session.report(
             fault
-                .label("runs at every apply")
+                .label("runs once for what is written here")
                 .remedy("add `unless: COMMAND` that ends with 0 when it is done"),
         );
     }
