@@ -235,7 +235,8 @@ mod tests {
             job.runs_as = RunsAs::Systemd;
             let on = vec!["app".parse().unwrap()];
             let (source, build, overlap) = (None, Vec::new(), Overlap::Safe);
-            job.deployment = Some(Deployment { on, source, build, keep: 3, overlap, unit });
+            job.deployment =
+                Some(Deployment { on, source, build, keep: 3, overlap, unit, asks: BTreeSet::new() });
             let placed = PlacedInstance {
                 instance: 1,
                 host: "app".parse().unwrap(),
