@@ -21,6 +21,7 @@ mod home;
 mod house_commands;
 mod identity;
 mod isolation;
+mod lab;
 mod line;
 mod open_house;
 mod parent_dies;
