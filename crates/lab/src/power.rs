@@ -97,7 +97,8 @@ impl Power {
         Ok(())
     }
 
-    /// The kernel takes a cable away some time after the last process of its host; the next boot wants one of that name.
+    /// The kernel takes a cable away some time after the last process of its host; the next boot wants one of
+    /// that name.
     fn forget_cable(&self) -> Result<(), LabError> {
         let name = format!("vb-{}", self.machine);
         let link = Path::new("/sys/class/net").join(&name);

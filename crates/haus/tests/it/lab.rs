@@ -1,6 +1,7 @@
 //! Houses on real hosts: what a person sees and what is left on the host, through `haus` alone.
 //!
-//! One module per promise of `docs/ops/hosts.md`. What acts, roads and plans are made of is tested beside their code.
+//! One module per promise of `docs/ops/hosts.md`. What acts, roads and plans are made of is tested beside
+//! their code.
 
 mod desk;
 mod lock_out;

@@ -203,8 +203,8 @@ fn service_file(place: &Place<'_>, variables: &InstanceVariables<'_>) -> Result<
     let mut others = vec!["network-online.target".to_owned()];
     others.extend(services_here(place).map(|other| format!("{}.service", other.unit_stem(1))));
     if settings.socket {
-        // Only wanted: each of the two files names the other, and systemd's check of the first one refuses what it requires and
-        // does not find.
+        // Only wanted: each of the two files names the other, and systemd's check of the first one refuses
+        // what it requires and does not find.
         others.push(format!("{}.socket", variables.unit_stem()));
     }
     file.set("Wants", others.join(" "));

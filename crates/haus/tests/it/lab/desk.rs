@@ -1,4 +1,5 @@
-//! A person's desk: the folder of a plan, ssh's configuration, the program for hosts, and hosts of the lab to work on.
+//! A person's desk: the folder of a plan, ssh's configuration, the program for hosts, and hosts of the lab to
+//! work on.
 //!
 //! It runs `haus` and looks at the hosts from the side; it knows nothing of what a test wants there.
 
@@ -55,7 +56,8 @@ impl Desk {
         Some(desk)
     }
 
-    /// The shop runs on the first host afterwards: as an earlier test has kept it, or brought there by this program.
+    /// The shop runs on the first host afterwards: as an earlier test has kept it, or brought there by this
+    /// program.
     fn prepare(&self, begin: Begin) {
         let host = self.host();
         let stamp = self.stamp();
@@ -204,8 +206,8 @@ pub(crate) fn shell(host: &LabHost, line: &str) -> String {
     output.stdout.trim().to_owned()
 }
 
-/// Everything on a host that an apply may touch: files with content, packages, units, rules. Not our own notes, and not
-/// what the host does by itself.
+/// Everything on a host that an apply may touch: files with content, packages, units, rules. Not our own
+/// notes, and not what the host does by itself.
 #[track_caller]
 pub(crate) fn fingerprint(host: &LabHost) -> String {
     let line = "cd /; find etc srv usr/local home -xdev ! -type d -printf '%p %M %u %g %l\\n' | sort; \

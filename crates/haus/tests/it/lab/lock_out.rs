@@ -1,6 +1,7 @@
 //! Changes that lock us out come back by themselves, also when the host restarts meanwhile.
 //!
-//! What a plan shows beforehand to be a closed door is refused; these are the ones that only a new connection shows.
+//! What a plan shows beforehand to be a closed door is refused; these are the ones that only a new connection
+//! shows.
 
 use super::desk::{Begin, Desk, assert_same, fingerprint, shell};
 use haus_testkit::{CLEAN, Login, Ready, wait_until};
@@ -8,7 +9,8 @@ use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(60);
 
-/// The first host gets rules that let in only a network that is not ours, the second an sshd that lets nobody log in.
+/// The first host gets rules that let in only a network that is not ours, the second an sshd that lets nobody
+/// log in.
 const PLAN: &str = "haus: 1
 house: gate
 hosts:

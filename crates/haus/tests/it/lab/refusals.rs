@@ -21,7 +21,8 @@ impl Untouched {
         Some(Untouched { desk, before })
     }
 
-    /// The command ends with this code and exactly one finding, which says each of these; the host is as it was.
+    /// The command ends with this code and exactly one finding, which says each of these; the host is as it
+    /// was.
     #[track_caller]
     fn check(&self, arguments: &[&str], code: i32, finding: &str, words: &[&str]) -> String {
         let text = self.desk.says(arguments, code, words);
@@ -167,8 +168,8 @@ fn another_system_and_another_architecture() {
     host.check(&APPLY, 1, "HH0107", &["the plan says arm64"]);
 }
 
-/// The unit test of the planner (`clock`) sets other times; a container has no clock of its own, so here it is `haus` that
-/// lives in another time.
+/// The unit test of the planner (`clock`) sets other times; a container has no clock of its own, so here it
+/// is `haus` that lives in another time.
 #[test]
 fn a_clock_that_is_wrong() {
     let Some(host) = Untouched::new("a_clock_that_is_wrong") else { return };
@@ -218,7 +219,8 @@ fn no_space_left_for_our_own_program() {
     let before = fingerprint(desk.host());
     desk.host().fill_disk().expect("fills");
     let text = desk.says(&APPLY, 1, &[]);
-    // A host that gives some of its own space back may take the program, and is full for the rest of the plan then.
+    // A host that gives some of its own space back may take the program, and is full for the rest of the plan
+    // then.
     let there = desk.shell("find /var/lib/haus-remote -type f 2>/dev/null | wc -l");
     match there.as_str() {
         "0" => assert_one_finding(&text, "HH0208"),

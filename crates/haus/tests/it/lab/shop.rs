@@ -1,6 +1,8 @@
-//! The house of most of these tests: one host with files, packages, a packet filter and a small service from git.
+//! The house of most of these tests: one host with files, packages, a packet filter and a small service from
+//! git.
 //!
-//! It is written, and its host furnished with what belongs to nobody's plan; what is done with it stands in the tests.
+//! It is written, and its host furnished with what belongs to nobody's plan; what is done with it stands in
+//! the tests.
 
 use super::desk::Desk;
 
@@ -60,7 +62,8 @@ pub(crate) fn furnish(desk: &Desk) {
     ));
 }
 
-/// What the service on the host answers, as soon as it does: who takes an apply back starts the old one and goes.
+/// What the service on the host answers, as soon as it does: who takes an apply back starts the old one and
+/// goes.
 pub(crate) fn version(desk: &Desk) -> String {
     desk.shell(
         "curl -sS --retry 10 --retry-delay 1 --retry-connrefused --max-time 15 http://127.0.0.1:8100/version",

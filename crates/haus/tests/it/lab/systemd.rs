@@ -1,5 +1,6 @@
-//! Services under systemd as a host really runs them: hardened, with credentials as files and nowhere else, woken by timers and
-//! sockets, several of a kind, one release after the other, and gone without their data when the plan says them no more.
+//! Services under systemd as a host really runs them: hardened, with credentials as files and nowhere else,
+//! woken by timers and sockets, several of a kind, one release after the other, and gone without their data
+//! when the plan says them no more.
 
 use super::desk::{Begin, Desk, assert_same_but, fingerprint, shell};
 use super::shop::{PLAN, plan_with, version};

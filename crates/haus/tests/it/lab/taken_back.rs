@@ -1,5 +1,5 @@
-//! An apply that fails is taken back as a whole, one that was right can be taken back later, and what somebody changes by hand
-//! is found and mended. Several hosts have one result each.
+//! An apply that fails is taken back as a whole, one that was right can be taken back later, and what
+//! somebody changes by hand is found and mended. Several hosts have one result each.
 
 use super::desk::{Begin, Desk, assert_same, fingerprint, shell};
 use super::shop::{plan_with, version};

@@ -1,5 +1,6 @@
-//! `kill -9` of `haus`, of the program on the host, and links that are cut, at random moments of an apply: what is visible on
-//! the host is old or new, the next apply finishes, and the one after it has nothing to do.
+//! `kill -9` of `haus`, of the program on the host, and links that are cut, at random moments of an apply:
+//! what is visible on the host is old or new, the next apply finishes, and the one after it has nothing to
+//! do.
 //!
 //! The moments come from a seed that is printed: 30 of them, or ten times as many with `HAUS_SOAK=1`.
 
@@ -10,7 +11,8 @@ use haus_testkit::{CliOutput, Signal, kill, wait_until};
 use std::time::{Duration, Instant};
 
 const SOON: Duration = Duration::from_secs(60);
-/// After so many interruptions an apply may come to its end. One that is interrupted begins with what another has left.
+/// After so many interruptions an apply may come to its end. One that is interrupted begins with what another
+/// has left.
 const IN_A_ROW: u64 = 3;
 
 fn points(usual: u64) -> u64 {
@@ -53,7 +55,8 @@ fn check(test: &str, points: u64, tear: Tear) {
     let Some(desk) = Desk::new(test, 1, Begin::Shop) else { return };
     let mut dice = Dice::new();
     want(&desk, 0);
-    // What an apply tells of itself measures how far it is, on a fast machine and on a slow one. Later ones have less to do.
+    // What an apply tells of itself measures how far it is, on a fast machine and on a slow one. Later ones
+    // have less to do.
     let whole = told(&desk.done(&["apply", "--yes"])) * 2 / 3;
     let mut torn = 0;
     for round in 1..=points {
