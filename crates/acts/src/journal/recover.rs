@@ -50,6 +50,7 @@ pub(crate) fn recover(undo: &mut Undo<'_>) -> Result<Recovered> {
             Some(why) => Line::Left { number, why },
         })?;
         let changes = &writer.journal.head.begin.changes;
+        undo.tell_systemd(changes);
         let resource =
             changes.iter().find(|change| change.number == number).map(|change| change.resource.clone());
         repaired = resource.map(|resource| (resource, why));
