@@ -58,7 +58,7 @@ pub(super) fn run(root: &Path, haus: &Path, sizes: &[&str]) -> Result<Report, Ta
         rows.extend(bench.nothing_to_do(&hosts)?);
     }
     rows.extend(planning(release, &bench.ground.folder)?);
-    let mut notes = notes(load_before);
+    let mut notes = notes(load_before, load_average());
     notes.extend(peers.err().map(|why| format!("no peers: {why}")));
     let columns =
         vec!["what", "program", "median, s", "all rounds, s", "CPU of the controller, s", "beside haus"];
@@ -313,14 +313,15 @@ fn method(count: usize) -> String {
     )
 }
 
-fn notes(load_before: f64) -> Vec<String> {
+fn notes(before: f64, after: f64) -> Vec<String> {
     vec![
         "Gate on one host: below 1 s, 5 × pyinfra, 25 × Ansible. Goal: 10 × and 50 ×. Planning: below 1 s.".to_owned(),
         format!(
-            "Load average in the minute before it began: {load_before:.1}. With other work on the machine everybody is \
-             slower, and the programs that need more processor time (on the hosts, too) lose more."
+            "Load average in the minute before it began: {before:.1}, in its last minute: {after:.1}. On a machine that \
+             does other work everybody is slower, and the programs that start more processes, here and on the hosts, lose \
+             more: only on a quiet one the ratios say what the programs cost."
         ),
-        "`ssh HOST true` is what one connection costs here; no program with a new connection can be faster.".to_owned(),
+        "`ssh HOST true` is what one connection costs here; nobody who opens one is faster.".to_owned(),
         "CPU of the controller is the mean of the rounds, with its ssh processes; a control socket's own process is not in it."
             .to_owned(),
         format!(

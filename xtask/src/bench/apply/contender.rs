@@ -104,7 +104,7 @@ impl Ground {
         };
         format!(
             "[defaults]\nforks = 20\ninventory = inventory.ini\nremote_user = root\n\
-             interpreter_python = /usr/bin/python3\nlocal_tmp = {folder}/tmp\n\
+             interpreter_python = /usr/bin/python3\nremote_tmp = /root/.ansible/tmp\nlocal_tmp = {folder}/tmp\n\
              [ssh_connection]\npipelining = True\nssh_args = -F {config} {words}\n",
             folder = self.folder.display(),
             config = self.ssh_config.display(),
