@@ -19,9 +19,6 @@ fn points(usual: u64) -> u64 {
     if std::env::var_os("HAUS_SOAK").is_some() { usual * 10 } else { usual }
 }
 
-/// Small ones without needs of their own.
-const PACKAGES: [&str; 6] = ["tree", "hello", "figlet", "time", "bc", "rename"];
-
 /// How an apply is torn.
 type Tear = fn(&Desk, Running) -> CliOutput;
 
@@ -30,24 +27,21 @@ fn want(desk: &Desk, round: u64) {
     let version = format!("ref: v{}", 1 + round % 4);
     let port = format!("8100, why: \"the shop\" }}, {}/tcp", 8200 + round % 100);
     let text = format!("name = number-{round}");
-    let about = format!("The shop, round {round}");
-    let mut changes = vec![
-        ("ref: v1", version.as_str()),
-        ("8100, why: \"the shop\" }", port.as_str()),
-        ("name = first", text.as_str()),
-        ("The shop\"\n", ""),
-    ];
-    let about = format!("{about}\"\n");
-    changes[3].1 = &about;
+    let about = format!("The shop, round {round}\"\n");
     let packages = format!("python3, {}]", packages(round));
-    changes.push(("python3]", &packages));
+    let changes = [
+        ("ref: v1", version.as_str()),
+        ("8100, why: \"the shop\" }", &port),
+        ("name = first", &text),
+        ("The shop\"\n", &about),
+        ("python3]", &packages),
+    ];
     plan_with(desk, &changes);
 }
 
-/// Another one in every row; what was installed once stays.
-fn packages(round: u64) -> String {
-    let row = usize::try_from(round.div_ceil(IN_A_ROW)).expect("few");
-    PACKAGES[..=row.min(PACKAGES.len() - 1)].join(", ")
+/// One more while the first row is torn, and all later ones have it.
+fn packages(round: u64) -> &'static str {
+    if round == 0 { "tree" } else { "tree, hello" }
 }
 
 /// Tears an apply at so many random moments.
