@@ -1,4 +1,5 @@
-//! Any bytes as a talk with a host, in both directions: no panic, no memory for a length that is only claimed.
+//! Any bytes as a talk with a host, in both directions: no panic, no memory for a length that is only
+//! claimed.
 //!
 //! `cargo +nightly fuzz run remote` from the root.
 

@@ -14,6 +14,7 @@ mod lab;
 mod layers;
 mod links;
 mod python;
+mod remote;
 mod steps;
 mod summary;
 mod tidy;
@@ -34,6 +35,7 @@ cargo run -p xtask -- COMMAND
   test          check, then documents and all tests, closed by one line of counts
   soak          all tests with HAUS_SOAK=1
   fmt           rustfmt, and comments that are too wide
+  remote        the program for hosts, for each architecture that can be built here
   bench NAME    apply [HOSTS...] | check | coordinator | core | gateway
   lab           up N | down | status | ssh NAME | exec NAME CMD | ...: real hosts for tests; `lab` lists all
   fuzz-api      schemathesis against the API of a running house, for minutes; --short as in test
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         ["check"] => steps::check(&root),
         ["test"] => steps::test(&root),
         ["fmt"] => steps::format(&root),
+        ["remote"] => remote::build(&root),
         ["soak"] => steps::soak(&root),
         ["changelog", version, date] => changelog::release(&root, version, date),
         ["api-doc"] => api_doc::write(&root),

@@ -14,7 +14,7 @@ use crate::error::{TaskError, chain};
 use crate::fuzz_api::{self, Budget, Outcome};
 use crate::summary::{Counts, Runner};
 use crate::tree::Tree;
-use crate::{RULES, fault, tidy};
+use crate::{RULES, fault, remote, tidy};
 
 /// What the largest test wants.
 const LAB_HOSTS: usize = 3;
@@ -36,6 +36,7 @@ pub(crate) fn test(root: &Path) -> Result<bool, TaskError> {
     let mut docs = gate.cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
     docs.env("RUSTDOCFLAGS", "-D warnings");
     gate.run("documents", docs, None)?;
+    gate.remote()?;
     let lab = gate.lab_up();
     gate.rust_tests(if gate.in_ci { "ci" } else { "default" })?;
     gate.lab_down(lab);
@@ -63,6 +64,7 @@ pub(crate) fn format(root: &Path) -> Result<bool, TaskError> {
 /// The tests with longer rounds: `HAUS_SOAK` is set by `./x soak` and read by the tests that have rounds.
 pub(crate) fn soak(root: &Path) -> Result<bool, TaskError> {
     let mut gate = Gate::new(root);
+    gate.remote()?;
     let lab = gate.lab_up();
     gate.rust_tests("soak")?;
     gate.lab_down(lab);
@@ -187,15 +189,27 @@ impl Gate {
         Ok(status.success())
     }
 
+    /// The program for hosts: tests bring it to hosts of the lab.
+    fn remote(&mut self) -> Result<(), TaskError> {
+        self.begin("haus-remote");
+        let good = remote::build(&self.root)?;
+        self.end("haus-remote", good);
+        Ok(())
+    }
+
     /// nextest gives every test its own process and time limit; plain cargo must do as well.
     fn rust_tests(&mut self, profile: &str) -> Result<(), TaskError> {
         if answers("cargo", &["nextest", "--version"]) {
-            let tests =
+            let mut tests =
                 self.cargo_locked(&["nextest", "run", "--workspace", "--no-fail-fast", "--profile", profile]);
+            let (name, folder) = remote::variable(&self.root);
+            tests.env(name, folder);
             self.run("tests", tests, Some(Runner::Nextest))?;
         } else {
             self.say("cargo-nextest is not installed: using cargo test");
-            let tests = self.cargo_locked(&["test", "--workspace", "--all-targets", "--no-fail-fast"]);
+            let mut tests = self.cargo_locked(&["test", "--workspace", "--all-targets", "--no-fail-fast"]);
+            let (name, folder) = remote::variable(&self.root);
+            tests.env(name, folder);
             self.run("tests", tests, Some(Runner::CargoTest))?;
         }
         let tree = Tree::read(&self.root)?;

@@ -1,5 +1,5 @@
-//! Accounts and groups of the machine, read from its files. The C library's way would load other libraries at run
-//! time, which a static program cannot; what is in no file is asked from `getent`.
+//! Accounts and groups of the machine, read from its files. The C library's way would load other libraries at
+//! run time, which a static program cannot; what is in no file is asked from `getent`.
 
 use crate::machine::Machine;
 use crate::refusal::Result;

@@ -1,5 +1,5 @@
-//! The dead-man: takes an apply back by itself unless somebody confirms over a new connection that the host is still
-//! reached. Armed before the change that could lock us out; it holds over a restart of the machine.
+//! The dead-man: takes an apply back by itself unless somebody confirms over a new connection that the host
+//! is still reached. Armed before the change that could lock us out; it holds over a restart of the machine.
 //!
 //! Confirming and reverting race for one file: whoever renames it first has won, so never both happen.
 
@@ -210,7 +210,8 @@ pub(crate) fn disarm(machine: &Machine, layout: &Layout, house: &str) -> Result<
     Ok(())
 }
 
-/// What the units run: takes the apply back when it is still not confirmed. None when there was nothing to do.
+/// What the units run: takes the apply back when it is still not confirmed. None when there was nothing to
+/// do.
 pub fn revert(
     machine: &Machine,
     house: &HouseName,

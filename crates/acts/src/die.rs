@@ -1,7 +1,7 @@
 //! Where a test may kill the process: every step that changes the disk or starts something calls [`step`].
 //!
-//! In a debug build the step whose number stands in `HAUS_REMOTE_DIE_AT` ends the process as `kill -9` would. A build
-//! for hosts has nothing of this.
+//! In a debug build the step whose number stands in `HAUS_REMOTE_DIE_AT` ends the process as `kill -9` would.
+//! A build for hosts has nothing of this.
 
 /// One step further.
 #[cfg(not(debug_assertions))]

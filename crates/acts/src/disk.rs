@@ -1,8 +1,9 @@
-//! Files, so that somebody who looks sees the old or the new one whole, also after a power cut, and so that nobody but
-//! root can lead our writes elsewhere.
+//! Files, so that somebody who looks sees the old or the new one whole, also after a power cut, and so that
+//! nobody but root can lead our writes elsewhere.
 //!
-//! The folder of a file is walked to part by part. A symbolic link on the way is followed only when root or we own it;
-//! afterwards the folder is held open and used through `/proc/self/fd`, so it cannot be exchanged in between.
+//! The folder of a file is walked to part by part. A symbolic link on the way is followed only when root or
+//! we own it; afterwards the folder is held open and used through `/proc/self/fd`, so it cannot be exchanged
+//! in between.
 
 use crate::account::Owned;
 use crate::die::step;

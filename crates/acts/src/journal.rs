@@ -1,7 +1,7 @@
 //! What an apply has done, on disk before it is done: one file of JSON lines per apply.
 //!
-//! The journal is what makes an apply interruptible anywhere. It knows lines and their order; what they mean for the
-//! machine is known by `recover` and `act`.
+//! The journal is what makes an apply interruptible anywhere. It knows lines and their order; what they mean
+//! for the machine is known by `recover` and `act`.
 
 pub(crate) mod history;
 pub(crate) mod lock;
@@ -195,7 +195,9 @@ impl Journal {
 pub(crate) fn applies(layout: &Layout) -> Vec<String> {
     let entries = fs::read_dir(layout.journals()).into_iter().flatten().flatten();
     let id = |name: std::ffi::OsString| Some(name.to_str()?.strip_suffix(".jsonl")?.to_owned());
-    let mut ids: Vec<String> = entries.filter_map(|entry| id(entry.file_name())).collect();
+    let ids = entries.filter_map(|entry| id(entry.file_name()));
+    // One that had not got its name yet begins with a dot.
+    let mut ids: Vec<String> = ids.filter(|id| !id.starts_with('.')).collect();
     ids.sort_unstable_by(|one, other| other.cmp(one));
     ids
 }
@@ -203,6 +205,18 @@ pub(crate) fn applies(layout: &Layout) -> Vec<String> {
 /// The last apply. One whose first line is not whole did nothing and is passed over.
 pub(crate) fn last(layout: &Layout) -> Option<Journal> {
     applies(layout).iter().find_map(|apply| Journal::read(layout, apply).ok())
+}
+
+/// The last apply that was not taken back.
+pub(crate) fn last_standing(layout: &Layout) -> Option<Journal> {
+    let journals = applies(layout).into_iter().filter_map(|apply| Journal::read(layout, &apply).ok());
+    let mut standing = journals.filter(|journal| match journal.end {
+        Some((Outcome::RolledBack | Outcome::Reverted, _)) => false,
+        Some((Outcome::Open | Outcome::Committed | Outcome::Stopped | Outcome::Interrupted, _)) | None => {
+            true
+        }
+    });
+    standing.next()
 }
 
 /// The last apply when it did not end.

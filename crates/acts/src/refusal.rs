@@ -1,4 +1,5 @@
-//! How faults on the host become refusals: with the kind of fault, what was attempted, and what to do about it.
+//! How faults on the host become refusals: with the kind of fault, what was attempted, and what to do about
+//! it.
 
 use crate::wire::{EVIDENCE_LINES_MAX, LINE_BYTES_MAX, Refusal};
 use haus_model::host_code::HostCode;
@@ -26,7 +27,8 @@ impl Refusal {
         }
     }
 
-    /// A fault of a system call. Some of them have a code of their own, since there is something special to do.
+    /// A fault of a system call. Some of them have a code of their own, since there is something special to
+    /// do.
     pub(crate) fn io(what: impl Into<String>, error: &io::Error) -> Refusal {
         let kind = error.kind();
         let (code, remedy) = if matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {

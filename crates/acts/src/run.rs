@@ -1,7 +1,8 @@
-//! Running the system's programs: no shell, a fixed environment, a group of its own, a deadline, bounded output.
+//! Running the system's programs: no shell, a fixed environment, a group of its own, a deadline, bounded
+//! output.
 //!
-//! Another account is reached by `setpriv` of util-linux, which every Debian has. Every command carries a mark in its
-//! environment, so that a later session finds what was left running. Knows no resource.
+//! Another account is reached by `setpriv` of util-linux, which every Debian has. Every command carries a
+//! mark in its environment, so that a later session finds what was left running. Knows no resource.
 
 use crate::account::Account;
 use crate::die::step;
@@ -18,7 +19,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-/// The environment variable by which a later session knows our commands; its value is our folder of the house.
+/// The environment variable by which a later session knows our commands; its value is our folder of the
+/// house.
 pub(crate) const MARK: &str = "HAUS_REMOTE_CHILD";
 
 /// The same for commands that must not be ended in the middle: apt and dpkg.
@@ -30,8 +32,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(30);
 /// A program may leave a daemon behind that keeps the pipe open; it is not waited for.
 const AFTER_END: Duration = Duration::from_millis(500);
 
-/// Whether nobody listens any longer. Builds and commands of the plan then end early; everything that the system must
-/// not be left in the middle of goes on.
+/// Whether nobody listens any longer. Builds and commands of the plan then end early; everything that the
+/// system must not be left in the middle of goes on.
 pub(crate) static GONE: AtomicBool = AtomicBool::new(false);
 
 /// Where progress goes.

@@ -1,4 +1,5 @@
-//! Whether a state is what a specification wants: asked before an act, which may then be left out, and after it.
+//! Whether a state is what a specification wants: asked before an act, which may then be left out, and after
+//! it.
 
 use haus_model::argv::UserChange;
 use haus_model::inventory::State;
@@ -41,7 +42,8 @@ pub(crate) fn is_made(spec: &Spec, state: &State) -> bool {
     }
 }
 
-/// Whether nothing of it is there any longer. What must stay on purpose (a folder that is not empty) counts as gone.
+/// Whether nothing of it is there any longer. What must stay on purpose (a folder that is not empty) counts
+/// as gone.
 pub(crate) fn is_removed(spec: &Spec, state: &State) -> bool {
     match (spec, state) {
         (_, State::Absent) => true,

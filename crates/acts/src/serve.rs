@@ -2,7 +2,8 @@
 //!
 //! It holds the lock and the journal of an apply that it began. When the stream ends or a signal comes, the
 //! act that is under way is completed first; what is open then stays open, and the next session brings it
-//! into order.
+//! into order. A cable that was cut ends no stream, so whoever holds the lock and hears nothing for long
+//! leaves as well.
 
 mod apply;
 mod blobs;
@@ -23,7 +24,7 @@ use haus_model::HouseName;
 use haus_model::host_code::HostCode;
 use haus_model::inventory::{Inventory, Manifest};
 use haus_model::resource::Spec;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -31,14 +32,25 @@ use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-/// Talks until the other side ends or a signal comes. An error is a talk that broke.
-pub fn serve(machine: &Machine, mut input: File, mut output: File) -> std::result::Result<(), FrameError> {
+/// How long a session that holds the lock waits for the next request. The longest honest pause is the proof
+/// after a guarded change; a session behind a cut cable would keep everybody else out for hours.
+pub const SILENCE: Duration = Duration::from_secs(120);
+
+/// Talks until the other side ends, a signal comes, or it is silent for so long. An error is a talk that
+/// broke.
+pub fn serve(
+    machine: &Machine,
+    silence: Duration,
+    mut input: File,
+    mut output: File,
+) -> std::result::Result<(), FrameError> {
     output.write_all(MAGIC).and_then(|()| output.flush()).map_err(FrameError::Broken)?;
     let ended = Ended::watch(&input).map_err(FrameError::Broken)?;
     let Some(hello) = greet(&ended, &mut input, &mut output)? else { return Ok(()) };
     let mut session = Session::new(machine, hello.house);
-    while ended.wait(&input) {
+    while ended.wait(&input, session.lock.is_some().then_some(silence)) {
         let request = match read_request(&mut input) {
             Ok(request) => request,
             Err(FrameError::Ended) => return Ok(()),
@@ -76,7 +88,7 @@ fn greet(
     input: &mut File,
     output: &mut File,
 ) -> std::result::Result<Option<Hello>, FrameError> {
-    if !ended.wait(input) {
+    if !ended.wait(input, None) {
         return Ok(None);
     }
     let first = match read_frame(input) {
@@ -133,11 +145,17 @@ impl Ended {
         Ok(Ended { signals })
     }
 
-    /// Waits for something to read; false when a signal came instead.
-    fn wait(&self, input: &impl AsFd) -> bool {
+    /// Waits for something to read; false when a signal came instead, or nothing within the limit.
+    fn wait(&self, input: &impl AsFd, limit: Option<Duration>) -> bool {
+        let limit = limit.map(|limit| Timespec::try_from(limit).expect("minutes fit"));
         let mut both = [PollFd::new(input, PollFlags::IN), PollFd::new(&self.signals, PollFlags::IN)];
-        while poll(&mut both, None).is_err() {}
-        both[1].revents().is_empty()
+        loop {
+            match poll(&mut both, limit.as_ref()) {
+                Ok(0) => return false,
+                Ok(_) => return both[1].revents().is_empty(),
+                Err(_) => {}
+            }
+        }
     }
 }
 

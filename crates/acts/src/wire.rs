@@ -1,7 +1,7 @@
 //! What is said between `haus` and `haus-remote`: requests, replies, progress.
 //!
-//! One request at a time; a reply ends it, and progress may come before the reply. docs/formats/remote.md tells the
-//! same for readers. Values of secrets stand only in [`Request::Act`].
+//! One request at a time; a reply ends it, and progress may come before the reply. docs/formats/remote.md
+//! tells the same for readers. Values of secrets stand only in [`Request::Act`].
 
 use haus_model::change::Change;
 use haus_model::host_code::HostCode;
@@ -47,8 +47,8 @@ pub enum Request {
         /// Its size.
         bytes: u64,
     },
-    /// An apply that did not end is brought into order: the act that was under way is undone or finished, a guarded
-    /// change that nobody confirmed is taken back as a whole. Answered by [`Reply::Recovered`].
+    /// An apply that did not end is brought into order: the act that was under way is undone or finished, a
+    /// guarded change that nobody confirmed is taken back as a whole. Answered by [`Reply::Recovered`].
     Recover {
         /// Who asks, for the lock.
         claim: Claim,
@@ -62,8 +62,8 @@ pub enum Request {
         /// Values of the credentials that it needs.
         secrets: Vec<SecretValue>,
     },
-    /// The host is still reached, by a connection that began after the guarded change: the dead-man is disarmed.
-    /// Sent over a new connection, never over the one that acts. Answered by [`Reply::Confirmed`].
+    /// The host is still reached, by a connection that began after the guarded change: the dead-man is
+    /// disarmed. Sent over a new connection, never over the one that acts. Answered by [`Reply::Confirmed`].
     Confirm {
         /// The apply.
         apply: String,
@@ -117,7 +117,8 @@ pub struct SecretValue {
 /// The beginning of an apply.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Begin {
-    /// Its id, chosen by `haus`: letters, digits and `-`, at most 64. Later ids must sort behind earlier ones.
+    /// Its id, chosen by `haus`: letters, digits and `-`, at most 64. Later ids must sort behind earlier
+    /// ones.
     pub apply: String,
     /// Who, and why.
     pub claim: Claim,
@@ -298,8 +299,8 @@ pub enum Progress {
     Line(String),
 }
 
-/// Why something was not done. It is an error and a message at once, since most faults happen on the host and are
-/// read elsewhere.
+/// Why something was not done. It is an error and a message at once, since most faults happen on the host and
+/// are read elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// What kind of fault.

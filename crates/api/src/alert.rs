@@ -14,7 +14,7 @@ pub struct Alert {
     pub subject: String,
     /// `info`, `warning` or `critical`.
     pub level: String,
-    /// `pending`, `firing`, `suppressed`, `silenced`, `resolved`.
+    /// `pending`, `firing`, `suppressed`, `silenced`, `resolved`; `over` of one that is past.
     pub state: String,
     /// RFC 3339: since when it is wrong.
     pub since: String,
@@ -76,6 +76,18 @@ pub struct PendingDelivery {
     pub next_try: String,
     /// What failed last.
     pub why: Option<String>,
+}
+
+/// Query of `GET /api/alerts`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct AlertsQuery {
+    /// `present` (the default) lists what is wrong, `past` what is over: the last hundred that anybody was
+    /// told of, or would have been.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(pattern = "^(present|past)$")]
+    pub state: Option<String>,
 }
 
 /// Answer of `GET /api/alerts`.

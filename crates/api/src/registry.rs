@@ -44,7 +44,8 @@ pub struct Instance {
     pub lease_until: Option<String>,
     /// The registry's revision of its last change.
     pub revision: u64,
-    /// `supervised`: this house runs it; `announced`: it registered by itself.
+    /// `supervised`: this house runs it; `placed`: it was put on a host and is kept running there;
+    /// `announced`: it registered by itself.
     pub origin: String,
     /// The id that it gave itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]

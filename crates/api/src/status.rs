@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 /// One running (or not running) copy of a service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstanceStatus {
-    /// `SERVICE/1`
+    /// `SERVICE/1`; of one that registered by itself a number of ours.
     pub id: InstanceId,
+    /// What people call it: `api/1`, `scanner/desk-1`.
+    pub name: String,
     /// Number of this start; a new process has a new one.
     pub run: u64,
     /// Process id while it runs.

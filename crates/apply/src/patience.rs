@@ -19,7 +19,7 @@ pub struct Patience {
     pub act: Duration,
     /// For a session to end after its last answer.
     pub close: Duration,
-    /// How long a host that was lost is looked for again.
+    /// How long a host that was lost is looked for again. Zero leaves it to the next apply.
     pub search: Duration,
     /// Between two attempts at it.
     pub pause: Duration,

@@ -32,6 +32,10 @@ impl Run<'_> {
         let guarded = self.plan.changes.iter().any(|change| change.guarded);
         let guard = Duration::from_secs(u64::from(self.options.guard_s)) + BOOT;
         let at_most = self.options.patience.search + if guarded { guard } else { Duration::ZERO };
+        if at_most.is_zero() {
+            let last = fault.clone();
+            return self.unknown(fault, &last);
+        }
         self.tell(Event::Searching { at_most_s: at_most.as_secs() });
         let last = clock.now() + at_most;
         loop {

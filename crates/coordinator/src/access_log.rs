@@ -1,45 +1,18 @@
-//! The gateway's access log on its way to disk: a bounded queue and a thread of its own, so
-//! that a slow or full disk never delays an answer.
+//! The gateway's access log on its way to disk: one line per request.
 
+use crate::gather::Gather;
 use haus_gateway::{AccessRecord, AccessSink};
 use haus_model::Timestamp;
 use haus_supervise::logfile::LogWriter;
 use std::fmt::Write;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
-use std::time::Duration;
 
 /// Records that wait at most; further ones are counted as lost.
 const WAITING_MAX: usize = 32_768;
 
-/// How long records gather before they are written: the thread wakes ten times a second under
-/// load instead of once per request, and not at all while nothing is asked.
-const GATHER: Duration = Duration::from_millis(100);
-
-#[derive(Default)]
-struct Queue {
-    waiting: Vec<AccessRecord>,
-    lost: u64,
-    closed: bool,
-}
-
-#[derive(Default)]
-struct Shared {
-    queue: Mutex<Queue>,
-    changed: Condvar,
-}
-
-impl Shared {
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// The sending end; the gateway holds it.
 pub(crate) struct AccessLog {
-    shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    records: Gather<AccessRecord>,
 }
 
 impl AccessLog {
@@ -48,59 +21,16 @@ impl AccessLog {
     /// # Errors
     /// No thread can be started.
     pub(crate) fn start(mut writer: LogWriter) -> io::Result<AccessLog> {
-        let shared = Arc::new(Shared::default());
-        let its = Arc::clone(&shared);
-        let thread = std::thread::Builder::new()
-            .name("access-log".to_owned())
-            .spawn(move || write_records(&its, &mut writer))?;
-        Ok(AccessLog { shared, thread: Some(thread) })
+        let mut lines = String::new();
+        let write =
+            move |batch: &mut Vec<AccessRecord>, lost| write_batch(batch, lost, &mut lines, &mut writer);
+        Ok(AccessLog { records: Gather::start("access-log", WAITING_MAX, write)? })
     }
 }
 
 impl AccessSink for AccessLog {
     fn record(&self, record: AccessRecord) {
-        let mut queue = self.shared.queue();
-        if queue.waiting.len() >= WAITING_MAX {
-            queue.lost += 1;
-            return;
-        }
-        queue.waiting.push(record);
-        let first = queue.waiting.len() == 1;
-        drop(queue);
-        if first {
-            self.shared.changed.notify_one();
-        }
-    }
-}
-
-impl Drop for AccessLog {
-    fn drop(&mut self) {
-        self.shared.queue().closed = true;
-        self.shared.changed.notify_one();
-        if let Some(thread) = self.thread.take() {
-            // A panic there has cost lines, and nothing else.
-            let _ = thread.join();
-        }
-    }
-}
-
-/// Writes what has gathered in one go: one system call for many records under load.
-fn write_records(shared: &Shared, writer: &mut LogWriter) {
-    let mut lines = String::new();
-    let mut batch = Vec::new();
-    loop {
-        let queue = shared.queue();
-        let idle = |queue: &mut Queue| queue.waiting.is_empty() && !queue.closed;
-        let queue = shared.changed.wait_while(queue, idle).unwrap_or_else(PoisonError::into_inner);
-        let gathered = shared.changed.wait_timeout_while(queue, GATHER, |queue| !queue.closed);
-        let mut queue = gathered.unwrap_or_else(PoisonError::into_inner).0;
-        std::mem::swap(&mut batch, &mut queue.waiting);
-        let (lost, closed) = (std::mem::take(&mut queue.lost), queue.closed);
-        drop(queue);
-        write_batch(&mut batch, lost, &mut lines, writer);
-        if closed {
-            return;
-        }
+        self.records.push(record);
     }
 }
 

@@ -1,20 +1,16 @@
-//! The API's log on its way to disk: JSON lines (`docs/formats/api-log.md`), a bounded queue and a thread of
-//! its own.
+//! The API's log on its way to disk: JSON lines (`docs/formats/api-log.md`).
 //!
 //! Threat: tokens and values in a log. A line has no query, no header and no body, unless the caller of a
 //! service asks for the bodies of its call, which are cleaned and cut before they come here.
 
+use crate::gather::Gather;
+use haus_model::Timestamp;
 use haus_supervise::logfile::LogWriter;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 /// Lines that wait at most; further ones are counted as lost.
 const WAITING_MAX: usize = 8_192;
-
-/// Lines that are written in one go.
-const BATCH_MAX: usize = 1_024;
 
 /// Longest path that is written.
 const PATH_CHARS_MAX: usize = 512;
@@ -23,7 +19,8 @@ const PATH_CHARS_MAX: usize = 512;
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Line {
     /// RFC 3339.
-    pub at: String,
+    #[serde(serialize_with = "as_text")]
+    pub at: Timestamp,
     /// The request.
     pub request_id: String,
     /// Who asked, as in the trail.
@@ -99,10 +96,14 @@ enum Written {
     Bodies(Box<Bodies>),
 }
 
+/// The text of a time is made by the thread that writes, not by the one that answers.
+fn as_text<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(at)
+}
+
 /// The sending end.
 pub(crate) struct ApiLog {
-    lines: SyncSender<Written>,
-    lost: AtomicU64,
+    lines: Gather<Written>,
 }
 
 impl ApiLog {
@@ -110,19 +111,9 @@ impl ApiLog {
     ///
     /// # Errors
     /// No thread can be started.
-    pub(crate) fn start(writer: LogWriter) -> io::Result<ApiLog> {
-        let (lines, waiting) = sync_channel(WAITING_MAX);
-        std::thread::Builder::new()
-            .name("api-log".to_owned())
-            .spawn(move || write_lines(&waiting, writer))?;
-        Ok(ApiLog { lines, lost: AtomicU64::new(0) })
-    }
-
-    /// The same for the bodies of a call.
-    pub(crate) fn record_bodies(&self, bodies: Bodies) {
-        if self.lines.try_send(Written::Bodies(Box::new(bodies))).is_err() {
-            self.lost.fetch_add(1, Ordering::Relaxed);
-        }
+    pub(crate) fn start(mut writer: LogWriter) -> io::Result<ApiLog> {
+        let write = move |lines: &mut Vec<Written>, lost| write_lines(lines, lost, &mut writer);
+        Ok(ApiLog { lines: Gather::start("api-log", WAITING_MAX, write)? })
     }
 
     /// Hands a line over and never waits.
@@ -131,31 +122,39 @@ impl ApiLog {
             line.path.truncate(end);
             line.path.push('…');
         }
-        let lost = self.lost.swap(0, Ordering::Relaxed);
-        if lost > 0 {
-            let told = format!("{lost} lines before this one were lost: the log could not keep up");
-            line.error = Some(line.error.map_or_else(|| told.clone(), |error| format!("{error}; {told}")));
-        }
-        if self.lines.try_send(Written::Request(Box::new(line))).is_err() {
-            self.lost.fetch_add(lost + 1, Ordering::Relaxed);
-        }
+        self.lines.push(Written::Request(Box::new(line)));
+    }
+
+    /// The same for the bodies of a call.
+    pub(crate) fn record_bodies(&self, bodies: Bodies) {
+        self.lines.push(Written::Bodies(Box::new(bodies)));
+    }
+
+    /// Waits until everything is written.
+    pub(crate) fn close(&self) {
+        self.lines.close();
     }
 }
 
-fn write_lines(waiting: &Receiver<Written>, mut writer: LogWriter) {
-    let mut text = Vec::new();
-    while let Ok(first) = waiting.recv() {
-        let mut count = 0;
-        for line in std::iter::once(first).chain(waiting.try_iter()).take(BATCH_MAX) {
-            // A line of plain text and numbers can always be written.
-            if serde_json::to_writer(&mut text, &line).is_ok() {
-                text.push(b'\n');
-                count += 1;
-            }
-        }
-        writer.write_lines(jiff::Timestamp::now(), &text, count);
-        text.clear();
+/// Writes what has gathered. The last request of it tells how many lines were lost.
+fn write_lines(lines: &mut [Written], lost: u64, writer: &mut LogWriter) {
+    let last = lines.iter_mut().rev().find_map(|line| match line {
+        Written::Request(line) => Some(line),
+        Written::Bodies(_) => None,
+    });
+    if let (Some(line), true) = (last, lost > 0) {
+        let told = format!("{lost} lines about here were lost: the log could not keep up");
+        line.error = Some(line.error.take().map_or_else(|| told.clone(), |error| format!("{error}; {told}")));
     }
+    let (mut text, mut count) = (Vec::new(), 0);
+    for line in lines {
+        // A line of plain text and numbers can always be written.
+        if serde_json::to_writer(&mut text, line).is_ok() {
+            text.push(b'\n');
+            count += 1;
+        }
+    }
+    writer.write_lines(jiff::Timestamp::now(), &text, count);
 }
 
 #[cfg(test)]
@@ -165,7 +164,7 @@ mod tests {
 
     fn line(path: String, passed: Option<Passed>) -> Line {
         Line {
-            at: "2026-01-01T00:00:00Z".to_owned(),
+            at: Timestamp(0),
             request_id: "r-1".to_owned(),
             caller: "admin:uid=0".to_owned(),
             address: None,
@@ -183,8 +182,8 @@ mod tests {
     fn a_line_is_one_json_object_and_a_long_path_is_cut() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("api.log");
-        let (lines, waiting) = sync_channel(8);
-        let log = ApiLog { lines, lost: AtomicU64::new(3) };
+        let log = LogWriter::new(LogSpec { path: path.clone(), max_bytes: 1 << 20, keep: 1 });
+        let log = ApiLog::start(log).unwrap();
         let passed = Passed {
             service: "api".to_owned(),
             instance: Some("api/1".to_owned()),
@@ -196,14 +195,25 @@ mod tests {
         };
         log.record(line("/a".to_owned(), Some(passed)));
         log.record(line(format!("/{}\n", "ü".repeat(600)), None));
-        drop(log);
-        write_lines(&waiting, LogWriter::new(LogSpec { path: path.clone(), max_bytes: 1 << 20, keep: 1 }));
+        log.close();
         let text = std::fs::read_to_string(&path).unwrap();
         let read: Vec<serde_json::Value> =
             text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(read.len(), 2);
         assert_eq!((&read[0]["service"], &read[0]["upstream_status"]), (&"api".into(), &204.into()));
-        assert!(read[0]["error"].as_str().unwrap().starts_with("3 lines before"));
+        assert_eq!(read[0]["at"], "1970-01-01T00:00:00.000Z");
         assert_eq!(read[1]["path"].as_str().unwrap().chars().count(), PATH_CHARS_MAX + 1);
+    }
+
+    #[test]
+    fn what_was_lost_is_told_in_the_last_line_of_a_request() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("api.log");
+        let mut writer = LogWriter::new(LogSpec { path: path.clone(), max_bytes: 1 << 20, keep: 1 });
+        let mut lines = ["/a", "/b"].map(|path| Written::Request(Box::new(line(path.to_owned(), None))));
+        write_lines(&mut lines, 3, &mut writer);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let (first, second) = text.split_once('\n').unwrap();
+        assert!(!first.contains("lost") && second.contains("3 lines about here were lost"), "{text}");
     }
 }

@@ -30,7 +30,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
 
 /// Acts on one instance wait for each other; more than this many at once would wait for the disk anyway.
-const LANES: usize = 64;
+const LANES: usize = 512;
 
 /// For how long a count of requests under way is shown.
 const COUNTED_FOR: Duration = Duration::from_millis(250);

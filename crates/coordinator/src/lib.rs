@@ -22,6 +22,7 @@ mod errands;
 mod fingerprint;
 #[cfg(test)]
 mod fixture;
+mod gather;
 mod guard;
 mod http;
 mod journal;

@@ -1,5 +1,5 @@
-//! The credentials of a house that does not run: opened, brought in step with the plan, handed to whoever brings
-//! services to hosts.
+//! The credentials of a house that does not run: opened, brought in step with the plan, handed to whoever
+//! brings services to hosts.
 //!
 //! Threat: two that write the same vault, or a value that leaves without a trace. So the lock of the house is
 //! held for as long as this is open, the trail is held against its anchor before anything is read, and each
@@ -20,8 +20,10 @@ use haus_model::{CredentialName, House, Secret};
 use haus_store::{Ledger, SqliteStore, StoreError};
 use haus_supervise::lock::{Lock, LockError};
 use std::collections::BTreeMap;
+use std::fs::Permissions;
 use std::future::Future;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -132,7 +134,8 @@ pub struct OfflineVault {
 }
 
 impl OfflineVault {
-    /// Opens the vault below a state folder; makes what is not there yet, as a first start of the house would.
+    /// Opens the vault below a state folder; makes what is not there yet, as a first start of the house
+    /// would.
     ///
     /// # Errors
     /// The house runs, or what the vault consists of cannot be used.
@@ -143,7 +146,7 @@ impl OfflineVault {
         options: &OfflineOptions,
     ) -> Result<OfflineVault, OfflineError> {
         let folder = |source| OfflineError::Folder { state: state.to_owned(), source };
-        std::fs::create_dir_all(state).map_err(folder)?;
+        make_folder(state).map_err(folder)?;
         let root = std::path::absolute(plan_root).map_err(folder)?;
         let lock = Lock::take(state, &root).map_err(|source| match source {
             LockError::Held { .. } => OfflineError::Held { state: state.to_owned(), source },
@@ -183,8 +186,8 @@ impl OfflineVault {
         })
     }
 
-    /// The version that each credential of the plan has now, after the vault was brought in step with the plan:
-    /// generated ones get their first value, files are read.
+    /// The version that each credential of the plan has now, after the vault was brought in step with the
+    /// plan: generated ones get their first value, files are read.
     ///
     /// # Errors
     /// The vault is closed, or the trail cannot be written.
@@ -255,6 +258,14 @@ impl Drop for OfflineVault {
             runtime.shutdown_background();
         }
     }
+}
+
+/// Makes a state folder as the house itself would: accounts of services pass through it, whatever the umask
+/// of the caller says. What is in it is closed file by file.
+fn make_folder(state: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> = state.ancestors().take_while(|folder| !folder.exists()).collect();
+    std::fs::create_dir_all(state)?;
+    missing.into_iter().try_for_each(|folder| std::fs::set_permissions(folder, Permissions::from_mode(0o755)))
 }
 
 fn keeper(

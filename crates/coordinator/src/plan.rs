@@ -3,6 +3,7 @@
 use crate::addresses::Addresses;
 use crate::fingerprint;
 use haus_api::control::Reloaded;
+use haus_model::deployment::UnitType;
 use haus_model::health::{HealthCheck, ProbeKind};
 use haus_model::house::House;
 use haus_model::service::{RunsAs, Service};
@@ -62,6 +63,10 @@ fn elsewhere(service: &Service, addresses: &Addresses) -> BTreeMap<u32, Elsewher
         ProbeKind::Http { .. } | ProbeKind::Tcp { .. } => true,
         ProbeKind::Command { .. } | ProbeKind::Process => false,
     });
+    // What a timer starts, or what ends with its work, is rightly inactive most of the time.
+    let stays = service.deployment.as_ref().is_none_or(|deployment| {
+        deployment.unit.calendar.is_none() && deployment.unit.kind != UnitType::Oneshot
+    });
     let one = |ordinal| {
         let id = InstanceId { service: service.name.clone(), ordinal };
         let (placed, absent) = (whereabouts.placed(&id), whereabouts.absent(&id));
@@ -69,7 +74,7 @@ fn elsewhere(service: &Service, addresses: &Addresses) -> BTreeMap<u32, Elsewher
         let place = Elsewhere {
             by: placed.map_or_else(|| "systemd".to_owned(), |placed| whereabouts.by(placed)),
             spec: fingerprint::digest(&(placed, &absent)),
-            is_asked: over_the_network || has_unit_here,
+            is_asked: over_the_network || (has_unit_here && stays),
             absent,
         };
         (ordinal, place)
@@ -219,6 +224,41 @@ mod tests {
         assert_eq!(orders(1, &["scanner"]), ["spawn api/1"]);
         assert_eq!(orders(2, &[]), [""; 0], "who runs already runs on");
         assert_eq!(orders(3, &["scanner"]), [""; 0]);
+    }
+
+    #[test]
+    fn of_a_unit_on_this_machine_systemd_is_asked_unless_it_rightly_rests() {
+        use haus_model::deployment::{Deployment, Overlap, UnitSettings};
+        use haus_model::placement::PlacedInstance;
+        let asked = |host: &str, unit: UnitSettings| {
+            let mut job = fixture::service("job", 2);
+            job.runs_as = RunsAs::Systemd;
+            let on = vec!["app".parse().unwrap()];
+            let (source, build, overlap) = (None, Vec::new(), Overlap::Safe);
+            job.deployment =
+                Some(Deployment { on, source, build, keep: 3, overlap, unit, asks: BTreeSet::new() });
+            let placed = PlacedInstance {
+                instance: 1,
+                host: "app".parse().unwrap(),
+                address: "127.0.0.1".into(),
+                ports: BTreeMap::new(),
+                unit: Some("haus-test-job.service".into()),
+            };
+            let whereabouts = Whereabouts {
+                host: Some(host.parse().unwrap()),
+                placed: [(job.name.clone(), vec![placed])].into(),
+                ..Whereabouts::default()
+            };
+            let house = fixture::house(vec![job]);
+            let addresses = Addresses::new(&house, &fixture::ports(&house), &whereabouts);
+            let places = elsewhere(&house.services["job"], &addresses);
+            assert!(places[&2].absent.is_some(), "nobody said where the second is");
+            (places[&1].is_asked, places[&1].by.clone())
+        };
+        let timer = UnitSettings { calendar: Some("daily".into()), ..UnitSettings::default() };
+        let once = UnitSettings { kind: UnitType::Oneshot, ..UnitSettings::default() };
+        assert_eq!(asked("app", UnitSettings::default()), (true, "systemd on app".to_owned()));
+        assert!(!asked("web", UnitSettings::default()).0 && !asked("app", timer).0 && !asked("app", once).0);
     }
 
     #[test]

@@ -20,5 +20,5 @@ pub(crate) fn bytes<const COUNT: usize>() -> Result<[u8; COUNT], Problem> {
 /// # Errors
 /// The system gives no random bytes.
 pub(crate) fn id() -> Result<String, Problem> {
-    Ok(bytes::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes()?)))
 }

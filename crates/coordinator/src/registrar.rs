@@ -4,8 +4,16 @@
 //! Nothing secret is read and nothing is changed unless its entry in the trail is on disk first. It knows
 //! neither values nor keys, only under which key new sealed bytes must be.
 
+mod cabinet;
+mod claim;
+mod tray;
+
+pub(crate) use cabinet::Card;
+pub(crate) use claim::Claim;
+
 use crate::anchor::Pulse;
 use crate::api::Caller;
+use cabinet::{Cabinet, Touched};
 use haus_api::{Problem, ProblemCode};
 use haus_store::{Batch, Committed, Conflict, Ledger, StoreError, Write};
 use haus_trail::{Action, NewEntry, Outcome};
@@ -13,6 +21,7 @@ use haus_vault::{KeyId, Sealed};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
+use tray::Tray;
 
 /// Longer than this nobody waits for the disk.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -20,12 +29,17 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Seconds after which asking again makes sense while the trail cannot be written.
 const RETRY_AFTER_S: u64 = 5;
 
+/// What becomes of a batch.
+type Written = Result<Committed, StoreError>;
+
 /// The registrar.
 pub(crate) struct Registrar {
     ledger: Arc<dyn Ledger>,
     clock: crate::clock::Clock,
     generation: Arc<AtomicU64>,
     pulse: Arc<Pulse>,
+    cabinet: Arc<Cabinet>,
+    tray: Arc<Tray<Written>>,
     /// The key that new seals must be under; none while any of the ring will do.
     sealing: Mutex<Option<KeyId>>,
 }
@@ -38,6 +52,8 @@ impl Registrar {
             clock,
             generation: Arc::default(),
             pulse: Arc::default(),
+            cabinet: Arc::default(),
+            tray: Arc::default(),
             sealing: Mutex::new(None),
         }
     }
@@ -50,6 +66,11 @@ impl Registrar {
     /// Tells how far the trail has come.
     pub(crate) fn pulse(&self) -> Arc<Pulse> {
         Arc::clone(&self.pulse)
+    }
+
+    /// Serves the runtime inside of which it is called best: the one of the API.
+    pub(crate) fn serve(&self) {
+        self.tray.serve();
     }
 
     /// Keeps a batch and returns when the disk has it.
@@ -74,15 +95,23 @@ impl Registrar {
     /// Why the trail cannot be written.
     pub(crate) async fn commit_within(
         &self,
-        batch: Batch,
+        mut batch: Batch,
         patience: Duration,
     ) -> Result<Result<Committed, Conflict>, Problem> {
+        let claim = Claim::of(&batch);
+        batch.writes.extend(claim.as_ref().and_then(Claim::write));
         let (reply, answer) = tokio::sync::oneshot::channel();
-        self.submit(batch, move |outcome| {
+        let tray = self.tray.is_served_here().then(|| Arc::clone(&self.tray));
+        self.submit(batch, move |outcome| match tray {
+            Some(tray) => tray.put(reply, outcome),
             // Who asked may have gone.
-            let _ = reply.send(outcome);
+            None => drop(reply.send(outcome)),
         })?;
-        match tokio::time::timeout(patience, answer).await {
+        let answer = tokio::time::timeout(patience, answer).await;
+        if let (Some(claim), Ok(Ok(Ok(_))) | Err(_)) = (claim, &answer) {
+            claim.kept();
+        }
+        match answer {
             Ok(Ok(Ok(committed))) => Ok(Ok(committed)),
             Ok(Ok(Err(StoreError::Conflict { conflict }))) => Ok(Err(conflict)),
             Ok(Ok(Err(error))) => Err(unavailable(&crate::chain(&error))),
@@ -95,11 +124,7 @@ impl Registrar {
     }
 
     /// Hands a batch over. Returns at once; `done` is called on the writer's thread.
-    fn submit(
-        &self,
-        batch: Batch,
-        done: impl FnOnce(Result<Committed, StoreError>) + Send + 'static,
-    ) -> Result<(), Problem> {
+    fn submit(&self, batch: Batch, done: impl FnOnce(Written) + Send + 'static) -> Result<(), Problem> {
         // Held while the batch is handed over: after the key has changed nothing sealed before it can follow.
         let sealing = self.sealing();
         if let Some(active) = *sealing
@@ -113,8 +138,17 @@ impl Registrar {
             .with_retry_after(1));
         }
         let changes = batch.writes.iter().any(changes_what_is_read);
+        let touched = Touched::by(&batch.writes);
         let (generation, pulse) = (Arc::clone(&self.generation), Arc::clone(&self.pulse));
-        let told = Box::new(move |outcome: Result<Committed, StoreError>| {
+        let cabinet = Arc::clone(&self.cabinet);
+        let told = Box::new(move |outcome: Written| {
+            if !touched.is_nothing() {
+                match &outcome {
+                    Ok(committed) => cabinet.follow(&touched, &committed.changed),
+                    Err(StoreError::Conflict { .. }) => {}
+                    Err(_) => cabinet.forget_all(),
+                }
+            }
             if changes {
                 // Also after an error: the disk may have it.
                 generation.fetch_add(1, Ordering::SeqCst);
@@ -151,6 +185,18 @@ impl Registrar {
             Problem::new(ProblemCode::Internal, format!("reading the ledger broke off: {error}"))
         })?;
         read.map_err(|error| unreadable(&error))
+    }
+
+    /// A credential without its value, and its rotation: from memory, or read.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(crate) async fn card(&self, id: &str) -> Result<Option<Arc<Card>>, Problem> {
+        if let Some(card) = self.cabinet.get(id) {
+            return Ok(Some(card));
+        }
+        let (cabinet, id) = (Arc::clone(&self.cabinet), id.to_owned());
+        self.read(move |ledger| cabinet.load(ledger, &id)).await
     }
 
     /// An entry that tells who did it and from where.

@@ -257,16 +257,19 @@ fn try_run(
         present: BTreeSet::new(),
         takes_deliver: haus_supervise::parent_takes_deliver(&hello.version),
     });
-    errands::start(&desk).map_err(|source| CoreError::System {
-        attempt: "start the thread of rotations and alerts",
-        source,
-    })?;
+    start_errands(&desk)?;
     let exit = runtime.block_on(engine.run(received));
     opened.close(&desk, &runtime, exit.as_str());
+    desk.api_log.close();
     journal.close();
     // The journal's thread gives up by itself when the disk refuses; a panic there loses events only.
     let _ = journal_thread.join();
     Ok(exit)
+}
+
+fn start_errands(desk: &Arc<Desk>) -> Result<(), CoreError> {
+    errands::start(desk)
+        .map_err(|source| CoreError::System { attempt: "start the thread of rotations and alerts", source })
 }
 
 fn wait_for_hello(receiver: &mut CoreReceiver) -> Result<Hello, CoreError> {
@@ -332,6 +335,7 @@ fn start_api(desk: &Arc<Desk>, house: &House, addresses: &Addresses) -> Result<(
     let desk = Arc::clone(desk);
     let serve = move || {
         runtime.block_on(async {
+            desk.registrar.serve();
             tokio::spawn(crate::guard::upkeep(Arc::clone(&desk)));
             listeners.serve(&desk);
             announcing::start(&desk);

@@ -1,5 +1,6 @@
-//! A folder as a tar archive whose bytes depend on nothing but the content of the folder: names sorted, no times, no
-//! owners, modes reduced to executable or not. The same folder packed anywhere has the same hash, and so the same release.
+//! A folder as a tar archive whose bytes depend on nothing but the content of the folder: names sorted, no
+//! times, no owners, modes reduced to executable or not. The same folder packed anywhere has the same hash,
+//! and so the same release.
 //!
 //! Left out: `.git`, and what `.hausignore` files name (the syntax of `.gitignore`).
 

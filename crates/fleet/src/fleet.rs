@@ -1,5 +1,5 @@
-//! The road of `observe → plan → apply` for all hosts of a house. It joins what knows nothing of each other: the planner,
-//! which decides, and the executor, which acts. It decides nothing itself.
+//! The road of `observe → plan → apply` for all hosts of a house. It joins what knows nothing of each other:
+//! the planner, which decides, and the executor, which acts. It decides nothing itself.
 
 use crate::supplies::Supplies;
 use haus_acts::wire::{Claim, Recovered};
@@ -62,8 +62,8 @@ impl<'a> Fleet<'a> {
         answers.into_iter().map(|(host, answer)| (host, answer.map_err(finding))).collect()
     }
 
-    /// Brings hosts into order on which an apply did not end and nobody works any more. Answers what was done there; such
-    /// hosts must be looked at again.
+    /// Brings hosts into order on which an apply did not end and nobody works any more. Answers what was done
+    /// there; such hosts must be looked at again.
     pub fn recover(
         &self,
         inventories: &Inventories,

@@ -1,7 +1,8 @@
-//! All hosts of a house together: what their plan is made from, looking at them, planning, carrying out, keeping a plan.
+//! All hosts of a house together: what their plan is made from, looking at them, planning, carrying out,
+//! keeping a plan.
 //!
-//! It joins planner and executor, which do not know each other, and reads the files that a plan names. It knows no
-//! terminal, no arguments, no exit codes, and not where values of credentials are kept.
+//! It joins planner and executor, which do not know each other, and reads the files that a plan names. It
+//! knows no terminal, no arguments, no exit codes, and not where values of credentials are kept.
 
 pub mod archive;
 pub mod fleet;

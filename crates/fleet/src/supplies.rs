@@ -1,7 +1,8 @@
-//! What a plan for hosts needs from this machine's disk: files that it names, folders as archives, our own programs.
+//! What a plan for hosts needs from this machine's disk: files that it names, folders as archives, our own
+//! programs.
 //!
-//! It reads and hashes; what is made of it is the planner's business. Files are read twice, for the plan and when they
-//! are carried to a host; whoever changed one meanwhile gets a refusal and no mixture.
+//! It reads and hashes; what is made of it is the planner's business. Files are read twice, for the plan and
+//! when they are carried to a host; whoever changed one meanwhile gets a refusal and no mixture.
 
 use crate::archive::{self, ArchiveError};
 use haus_model::host::Architecture;
@@ -88,8 +89,8 @@ impl SupplyError {
 pub struct Supplies(BTreeMap<Fingerprint, Origin>);
 
 impl Supplies {
-    /// Reads what the plan of this house names, relative to `root`. Our own program by architecture is needed only by a
-    /// house with a coordinator on a host. Every fault is told, not only the first.
+    /// Reads what the plan of this house names, relative to `root`. Our own program by architecture is needed
+    /// only by a house with a coordinator on a host. Every fault is told, not only the first.
     ///
     /// # Errors
     /// All that cannot be had.

@@ -1,15 +1,16 @@
-//! `haus-remote`: the program that `haus` puts on hosts. Arguments, streams and exit codes; everything else is
-//! `haus_acts`. It listens on nothing and leaves nothing running behind.
+//! `haus-remote`: the program that `haus` puts on hosts. Arguments, streams and exit codes; everything else
+//! is `haus_acts`. It listens on nothing and leaves nothing running behind.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that talks over its streams")]
 
 use haus_acts::deadman::revert;
 use haus_acts::frame::FrameError;
 use haus_acts::machine::Machine;
-use haus_acts::serve::serve;
+use haus_acts::serve::{SILENCE, serve};
 use haus_acts::wire::{Outcome, Progress, VERSION};
 use std::fs::File;
 use std::os::fd::AsFd as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 const USAGE: &str = "haus-remote serve | revert HOUSE APPLY [--boot] | version";
 
@@ -36,7 +37,7 @@ fn serve_streams() -> ExitCode {
         let machine = machine().map_err(FrameError::Broken)?;
         let input = std::io::stdin().as_fd().try_clone_to_owned().map_err(FrameError::Broken)?;
         let output = std::io::stdout().as_fd().try_clone_to_owned().map_err(FrameError::Broken)?;
-        serve(&machine, File::from(input), File::from(output))
+        serve(&machine, silence(), File::from(input), File::from(output))
     };
     match talk() {
         Ok(()) => ExitCode::SUCCESS,
@@ -88,6 +89,12 @@ fn take_back(house: &str, apply: &str, booting: bool) -> ExitCode {
 fn machine() -> std::io::Result<Machine> {
     let machine = Machine::own()?;
     Ok(if cfg!(debug_assertions) { under_test(machine) } else { machine })
+}
+
+/// How long a session with the lock waits; in a debug build tests may be less patient.
+fn silence() -> Duration {
+    let told = std::env::var("HAUS_REMOTE_SILENCE_MS").ok().and_then(|text| text.parse().ok());
+    told.filter(|_| cfg!(debug_assertions)).map_or(SILENCE, Duration::from_millis)
 }
 
 fn under_test(machine: Machine) -> Machine {

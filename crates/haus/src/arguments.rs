@@ -142,8 +142,8 @@ pub(crate) struct Up {
 /// Which host of the plan this machine is.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Standpoint {
-    /// The host of the plan that this machine is. Without it only those services are started that the plan puts on
-    /// no host.
+    /// The host of the plan that this machine is. Without it only those services are started that the plan
+    /// puts on no host.
     #[arg(long, value_name = "NAME")]
     pub host: Option<String>,
     /// The file that says where services were put on hosts, written by `haus apply`; with --host it is

@@ -1,5 +1,5 @@
-//! Ctrl-C for commands that must not end in the middle: the first one is a wish, the second one ends the process.
-//! It does not know what is wished.
+//! Ctrl-C for commands that must not end in the middle: the first one is a wish, the second one ends the
+//! process. It does not know what is wished.
 
 use std::io;
 use tokio::signal::unix::{SignalKind, signal};
@@ -7,8 +7,8 @@ use tokio::signal::unix::{SignalKind, signal};
 /// The exit status of a process that SIGINT ended, as shells write it.
 const ENDED_BY_INTERRUPT: i32 = 128 + 2;
 
-/// Calls `wish` at the first Ctrl-C or SIGTERM. The second ends the process at once: what it was doing on hosts is
-/// brought into order by the next command that reaches them.
+/// Calls `wish` at the first Ctrl-C or SIGTERM. The second ends the process at once: what it was doing on
+/// hosts is brought into order by the next command that reaches them.
 ///
 /// # Errors
 /// No thread can be started, or signals cannot be received.

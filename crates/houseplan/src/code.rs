@@ -151,9 +151,9 @@ codes! {
     OpenSecret "HP0623" Warning true "a secret that everybody on the host can read";
     OverlapInstances "HP0624" Error false "several instances of what may run only once";
     EndsHealth "HP0625" Error false "a health check of something that ends";
-    StepAlways "HP0626" Note true "a step that runs at every apply";
+    StepAlways "HP0626" Note true "a step that nothing tells is done";
     FileUnreadable "HP0627" Error false "a file for a host that cannot be read";
-    FilesElsewhere "HP0628" Warning true "files that are not where the gateway is";
+    FilesElsewhere "HP0628" Warning true "files of a service that are not where the gateway is";
     FolderNowhere "HP0629" Error false "a working folder that nothing puts on the host";
     GroupUnused "HP0630" Warning true "a group without hosts";
 }

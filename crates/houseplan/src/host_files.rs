@@ -68,9 +68,10 @@ impl<'t> Reader<'_, 't> {
             self.known.insert(path.clone(), result);
         }
         if let Err((code, message)) = &self.known[&path] {
-            let remedy = match code {
-                Code::PrivateKey => "give it as a credential, and make a new key: this one was in a file",
-                _ => "look at the name and at the folder: paths begin at the file that says them",
+            let remedy = if *code == Code::PrivateKey {
+                "give it as a credential, and make a new key: this one was in a file"
+            } else {
+                "look at the name and at the folder: paths begin at the file that says them"
             };
             let fault = Fault::new(*code, subject, written.span, message.clone());
             self.session.report(fault.label("named here").remedy(remedy));

@@ -4,7 +4,7 @@ use crate::draft::{Draft, Machine, Place, ServiceDraft, Stage};
 use crate::shape::{builtin_variables, parse_address};
 use crate::template::{Part, parts};
 use crate::tree::Text;
-use haus_model::service::PortNumber;
+use haus_model::service::{PortNumber, RunsAs};
 use haus_model::template::{Piece, Template, Variable};
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -25,8 +25,10 @@ pub(crate) enum Home<'a, 't> {
     Service(&'a ServiceDraft<'t>),
     /// What a service is built with: before it has a place, a port or an instance.
     Build(&'a ServiceDraft<'t>),
-    /// What is said about a host.
+    /// The content of a file on a host; ports that are chosen later are filled in later.
     Machine(&'a Machine<'a, 't>),
+    /// A command that is said about a host and has to be known whole.
+    MachineCommand(&'a Machine<'a, 't>),
     /// The host of a route.
     Route,
 }
@@ -38,6 +40,7 @@ impl Home<'_, '_> {
             Home::Service(_) => "a service",
             Home::Build(_) => "a build",
             Home::Machine(_) => "what is said about a host",
+            Home::MachineCommand(_) => "a command of a host",
             Home::Route => "the host of a route",
         }
     }
@@ -86,7 +89,7 @@ impl<'a, 't> Scope<'a, 't> {
         if head == "host" {
             return self.host_variable(rest);
         }
-        if let Home::Machine(machine) = self.home {
+        if let Home::Machine(machine) | Home::MachineCommand(machine) = self.home {
             return self.machine_variable(machine, head, rest);
         }
         // Only ports and data folders have parts; `${in.port}` is the port of a service named `in`.
@@ -130,7 +133,9 @@ impl<'a, 't> Scope<'a, 't> {
     /// The name of the host that a text is for, or that a service runs on.
     fn own_host(&self) -> Result<Meaning<'a>, Meaningless> {
         let service = match self.home {
-            Home::Machine(machine) => return Ok(Meaning::Text(machine.name().text.into())),
+            Home::Machine(machine) | Home::MachineCommand(machine) => {
+                return Ok(Meaning::Text(machine.name().text.into()));
+            }
             Home::Service(service) => service,
             Home::Build(_) | Home::Route => return Err(Meaningless::NotHere(self.home.title())),
         };
@@ -168,10 +173,17 @@ impl<'a, 't> Scope<'a, 't> {
             Some(port) => service.port(port),
             None => service.main_port(),
         };
+        let is_unit = matches!(service.runs_as, RunsAs::Systemd | RunsAs::Coordinator);
+        let chosen_by_us = is_unit && !service.on().is_empty() && matches!(self.home, Home::Machine(_));
         match (found.map(|port| port.number), port) {
             (Some(PortNumber::Fixed(number)), _) => Ok(Meaning::Text(number.to_string().into())),
+            (Some(PortNumber::Auto), _) if chosen_by_us => {
+                let name = head.parse().map_err(|_| Meaningless::Reported)?;
+                let port = port.map(str::parse).transpose().map_err(|_| Meaningless::Reported)?;
+                Ok(Meaning::AtStart(Variable::PortOf(name, port)))
+            }
             (Some(PortNumber::Auto), _) => Err(Meaningless::Absent(format!(
-                "the port of `{head}` is `auto` and chosen later; what is said about a host needs its number"
+                "the port of `{head}` is `auto` and not known here; give it a number"
             ))),
             (None, Some(port)) => Err(no_port(service, format!("`{head}` has no port `{port}`"))),
             (None, None) => Err(no_port(service, no_main_port(service))),
@@ -229,7 +241,7 @@ impl<'a, 't> Scope<'a, 't> {
         Some(self.stage.fleet.machine(host.text)?.address_in(written.text)?.text.to_owned())
     }
 
-    /// A text about a host with its variables filled in; none when one of them means nothing.
+    /// A command about a host with its variables filled in; none when one of them means nothing.
     pub(crate) fn filled(&self, text: &str) -> Option<String> {
         self.template(text)?.fill(&|_| None).ok()
     }

@@ -172,6 +172,9 @@ impl<'t> Walker<'_, 't> {
                 "port" => Some("a service `port` could not be told from the variable"),
                 "data" => Some("a service `data` could not be told from the variable"),
                 "gateway" => Some("`haus logs gateway` shows what the gateway answered"),
+                // Folders of a house on its hosts that are no service's.
+                "plan" => Some("`/srv/HOUSE/plan` is the plan itself on a host"),
+                "credentials" => Some("`/etc/haus/HOUSE/credentials` are the credentials of all services"),
                 "host" => Some("`${host.NAME.address}` is the address of a host"),
                 "house" => Some("`haus events house` shows what happened to the whole house"),
                 _ => None,

@@ -90,10 +90,32 @@ impl Power {
     pub(crate) fn cut(&self) -> Result<(), LabError> {
         self.forget_lock()?;
         end_group(&self.group)?;
+        self.forget_cable()?;
         for kind in ["propagate", "unix-export"] {
             files::remove(&Path::new("/run/systemd/nspawn").join(kind).join(&self.machine))?;
         }
         Ok(())
+    }
+
+    /// The kernel takes a cable away some time after the last process of its host; the next boot wants one of
+    /// that name.
+    fn forget_cable(&self) -> Result<(), LabError> {
+        let name = format!("vb-{}", self.machine);
+        let link = Path::new("/sys/class/net").join(&name);
+        if link.exists() {
+            let mut command = Command::new("ip");
+            command.args(["link", "del", &name]).stderr(Stdio::null());
+            let failed = |source| LabError::Start {
+                attempt: format!("take the cable of {} away", self.name),
+                program: "ip".to_owned(),
+                source,
+            };
+            // It may have gone by itself at this moment.
+            command.status().map_err(failed)?;
+        }
+        wait_for(&format!("the end of {name}"), STOP_DEADLINE, &self.places.console(), || {
+            (!link.exists()).then_some(())
+        })
     }
 
     /// systemd-nspawn keeps one per root folder, and does not get to remove it when its power is cut.

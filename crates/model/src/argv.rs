@@ -1,8 +1,9 @@
-//! The command lines with which a host is changed: one function each, so that what a plan shows is what is run.
+//! The command lines with which a host is changed: one function each, so that what a plan shows is what is
+//! run.
 //!
-//! No shell is involved and nothing is quoted. The environment is fixed and therefore not shown: `LC_ALL=C.UTF-8`, a
-//! `PATH` of the system's folders, and for apt and dpkg `DEBIAN_FRONTEND=noninteractive` and `NEEDRESTART_MODE=l`.
-//! Nothing here knows how a command is started.
+//! No shell is involved and nothing is quoted. The environment is fixed and therefore not shown:
+//! `LC_ALL=C.UTF-8`, a `PATH` of the system's folders, and for apt and dpkg `DEBIAN_FRONTEND=noninteractive`
+//! and `NEEDRESTART_MODE=l`. Nothing here knows how a command is started.
 
 use crate::resource::UserSpec;
 use std::collections::BTreeSet;
@@ -150,7 +151,8 @@ pub fn git_init(folder: &Path) -> Vec<String> {
     words(["git", "init", "--quiet", "--", &folder.display().to_string()])
 }
 
-/// What a reference is at the source: the lines of a tag (and what it leads to), a branch, or everything of that name.
+/// What a reference is at the source: the lines of a tag (and what it leads to), a branch, or everything of
+/// that name.
 pub fn git_ls_remote(url: &str, reference: &str) -> Vec<String> {
     words(["git", "ls-remote", "--quiet", "--", url, reference, &format!("{reference}^{{}}")])
 }

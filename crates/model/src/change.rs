@@ -48,13 +48,15 @@ pub struct HostPlan {
     pub notes: Vec<Finding>,
     /// Ports of services, by `SERVICE/INSTANCE/NAME`, for the manifest.
     pub ports: BTreeMap<String, u16>,
-    /// Hosts of earlier waves whose services those of this host need: when one of them failed, this one is not tried.
+    /// Hosts of earlier waves whose services those of this host need: when one of them failed, this one is
+    /// not tried.
     #[serde(default)]
     pub needs: BTreeSet<HostName>,
 }
 
 impl HostPlan {
-    /// What `observed` must be computed from: the states of the resources that change, absent when nobody saw them.
+    /// What `observed` must be computed from: the states of the resources that change, absent when nobody saw
+    /// them.
     pub fn fingerprint_in(&self, states: &BTreeMap<ResourceId, State>) -> Fingerprint {
         let touched = self
             .changes

@@ -23,6 +23,9 @@ pub struct Deployment {
     pub overlap: Overlap,
     /// How systemd runs it.
     pub unit: UnitSettings,
+    /// Other hosts that it names by a variable, such as one with a database: they are changed first.
+    #[serde(default)]
+    pub asks: BTreeSet<HostName>,
 }
 
 /// Where code comes from.
@@ -100,7 +103,8 @@ pub struct UnitSettings {
     pub writable: BTreeSet<PathBuf>,
     /// Capabilities that it needs, such as `CAP_NET_BIND_SERVICE`.
     pub capabilities: BTreeSet<String>,
-    /// Protections that it cannot live with, by the name of systemd's directive, such as `MemoryDenyWriteExecute`.
+    /// Protections that it cannot live with, by the name of systemd's directive, such as
+    /// `MemoryDenyWriteExecute`.
     pub without: BTreeSet<String>,
     /// When it runs (systemd's `OnCalendar=`); it then is started by a timer and not with the machine.
     pub calendar: Option<String>,

@@ -1,7 +1,8 @@
 //! Codes of findings about hosts: what planning and applying can find wrong there.
 //!
-//! `HH01xx` are found by comparing plan and host, `HH02xx` on the way to a host or while it changes. They stand here
-//! because both sides report them and neither knows the other; every code has its page under `docs/findings/`.
+//! `HH01xx` are found by comparing plan and host, `HH02xx` on the way to a host or while it changes. They
+//! stand here because both sides report them and neither knows the other; every code has its page under
+//! `docs/findings/`.
 
 use crate::finding::{Finding, Severity};
 
@@ -23,6 +24,13 @@ macro_rules! codes {
             /// How much it matters.
             pub fn severity(self) -> Severity {
                 match self { $(HostCode::$name => Severity::$severity),* }
+            }
+
+            /// The page about it: what it means, an example, why it matters and what to do.
+            pub fn page(self) -> &'static str {
+                match self {
+                    $(HostCode::$name => include_str!(concat!("../../../docs/findings/", $code, ".md"))),*
+                }
             }
 
             /// One line without the particulars.

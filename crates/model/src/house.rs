@@ -49,6 +49,19 @@ pub enum Anonymous {
     None,
 }
 
+/// Whose bodies the API's log has of calls through `/api/gateway/proxy`, cleaned and cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogBodies {
+    /// Nobody's, whatever a caller asks for.
+    #[default]
+    Never,
+    /// Of callers who ask for it in their request.
+    Asked,
+    /// Everybody's, but of callers who ask to be left out.
+    Always,
+}
+
 /// How the API behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiSettings {
@@ -60,6 +73,9 @@ pub struct ApiSettings {
     pub trail_days: Option<u32>,
     /// Days for which the history of health is kept.
     pub history_days: u32,
+    /// Whose bodies are logged.
+    #[serde(default)]
+    pub log_bodies: LogBodies,
 }
 
 impl Default for ApiSettings {
@@ -69,6 +85,7 @@ impl Default for ApiSettings {
             heartbeat: Duration::from_secs(30),
             trail_days: None,
             history_days: 30,
+            log_bodies: LogBodies::Never,
         }
     }
 }

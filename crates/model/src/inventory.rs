@@ -1,7 +1,8 @@
 //! What a host is found to be: the observed side of a comparison. Partial and dated.
 //!
 //! A state says what is there, as far as it could be seen; nothing here is wished. Values of secrets never
-//! leave the host: a file with one is described by the version that our manifest noted and by whether it is intact.
+//! leave the host: a file with one is described by the version that our manifest noted and by whether it is
+//! intact.
 
 use crate::fingerprint::Fingerprint;
 use crate::host::{Access, Protocol};
@@ -88,7 +89,8 @@ pub enum State {
     Absent,
     /// It could not be seen; the text says why.
     Unknown(String),
-    /// Of the packages that were asked for: those that are installed, with their versions, and those that apt does not know.
+    /// Of the packages that were asked for: those that are installed, with their versions, and those that apt
+    /// does not know.
     Packages {
         /// Name and version.
         installed: BTreeMap<String, String>,
@@ -227,8 +229,8 @@ pub struct OpenApply {
     pub alive: bool,
 }
 
-/// One fingerprint of what was seen of these resources: planner and apply both compute it, and an apply refuses
-/// when it differs. The order in which they come does not matter.
+/// One fingerprint of what was seen of these resources: planner and apply both compute it, and an apply
+/// refuses when it differs. The order in which they come does not matter.
 ///
 /// Left out is what may change between the two without making the plan wrong: which commit a tag is at the
 /// source (the plan names the commit that is built), and how many names a folder has that is not empty. The

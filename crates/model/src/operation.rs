@@ -1,7 +1,8 @@
 //! What is done on a host to make a specification true, from what was found there.
 //!
-//! The planner shows these operations and the host carries out the same: both call [`operations`], and every command
-//! line comes from [`crate::argv`]. Pure; how a command is run and how it is taken back is not known here.
+//! The planner shows these operations and the host carries out the same: both call [`operations`], and every
+//! command line comes from [`crate::argv`]. Pure; how a command is run and how it is taken back is not known
+//! here.
 
 use crate::argv::{self, UnitVerb, UserChange};
 use crate::change::{ActKind, Operation};
@@ -87,7 +88,8 @@ fn access_text(access: &Access) -> String {
     format!("{}:{} {:04o}", access.owner, access.group, access.mode)
 }
 
-// --- packages -----------------------------------------------------------------------------------------------
+// --- packages
+// -----------------------------------------------------------------------------------------------
 
 fn installed_of(state: &State) -> BTreeMap<String, String> {
     if let State::Packages { installed, .. } = state { installed.clone() } else { BTreeMap::new() }
@@ -147,7 +149,8 @@ fn hold_packages(spec: &HoldsSpec, before: &State) -> Vec<Operation> {
     run_some(packages_to_hold(spec, before), argv::apt_hold)
 }
 
-// --- accounts -----------------------------------------------------------------------------------------------
+// --- accounts
+// -----------------------------------------------------------------------------------------------
 
 fn make_group(spec: &GroupSpec, before: &State) -> Vec<Operation> {
     if matches!(before, State::Group { .. }) {
@@ -184,7 +187,8 @@ fn write_keys(spec: &KeysSpec) -> Vec<Operation> {
     vec![native(format!("write .ssh/authorized_keys of {user} with {count} {word}, {user} 0600"))]
 }
 
-// --- files --------------------------------------------------------------------------------------------------
+// --- files
+// --------------------------------------------------------------------------------------------------
 
 fn make_directory(spec: &DirectorySpec, before: &State) -> Vec<Operation> {
     let (path, access) = (spec.path.display(), access_text(&spec.access));
@@ -194,8 +198,9 @@ fn make_directory(spec: &DirectorySpec, before: &State) -> Vec<Operation> {
     vec![native(format!("make the folder {path}, {access}"))]
 }
 
-/// Where a file stands until it is complete and checked. The name ends as the file's does, since programs that check
-/// it look at that, and begins with a dot, since patterns such as `conf.d/*.conf` leave such names out.
+/// Where a file stands until it is complete and checked. The name ends as the file's does, since programs
+/// that check it look at that, and begins with a dot, since patterns such as `conf.d/*.conf` leave such names
+/// out.
 pub fn candidate_path(path: &Path) -> PathBuf {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     path.with_file_name(format!(".haus-new.{name}"))
@@ -250,7 +255,8 @@ fn make_link(spec: &LinkSpec, before: &State) -> Vec<Operation> {
     list
 }
 
-// --- releases -----------------------------------------------------------------------------------------------
+// --- releases
+// -----------------------------------------------------------------------------------------------
 
 /// The folder in which a release is made before it gets its name.
 pub fn release_part(root: &Path, id: &str) -> PathBuf {
@@ -301,7 +307,8 @@ fn switch_release(spec: &SwitchSpec) -> Vec<Operation> {
     ]
 }
 
-// --- the rest -----------------------------------------------------------------------------------------------
+// --- the rest
+// -----------------------------------------------------------------------------------------------
 
 /// The file that sets a kernel parameter at boot.
 pub fn sysctl_file(key: &str) -> PathBuf {

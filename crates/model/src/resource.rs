@@ -301,8 +301,9 @@ pub struct FileSpec {
     pub content: Content,
     /// Who may do what.
     pub access: Access,
-    /// A command that must accept it. With `{}` in it, the candidate is checked before it gets its name; without, it gets
-    /// its name, the command looks at the whole, and the old file comes back when the command refuses.
+    /// A command that must accept it. With `{}` in it, the candidate is checked before it gets its name;
+    /// without, it gets its name, the command looks at the whole, and the old file comes back when the
+    /// command refuses.
     pub check: Option<Vec<String>>,
 }
 
@@ -364,7 +365,8 @@ pub struct ReleaseSpec {
 }
 
 impl ReleaseSpec {
-    /// The name of its folder: what it was made from and how. None before the host has said which commit it is.
+    /// The name of its folder: what it was made from and how. None before the host has said which commit it
+    /// is.
     pub fn release_id(&self) -> Option<String> {
         let source = match &self.source {
             ReleaseSource::Git { commit, .. } => commit.clone()?,
@@ -409,7 +411,8 @@ pub struct SysctlSpec {
     pub value: String,
 }
 
-/// A command that makes something true. It runs when `unless` fails; without `unless` once for the same `inputs`.
+/// A command that makes something true. It runs when `unless` fails; without `unless` once for the same
+/// `inputs`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommandSpec {
     /// Its name in the plan.
@@ -449,12 +452,14 @@ pub struct UnitSpec {
     pub running: Option<bool>,
     /// What happens when its inputs changed.
     pub on_change: OnChange,
-    /// Everything that it reads at its start: files, release, credentials. The host remembers what it last read.
+    /// Everything that it reads at its start: files, release, credentials. The host remembers what it last
+    /// read.
     pub inputs: Fingerprint,
 }
 
 impl UnitSpec {
-    /// The inputs of a unit that reads nothing of ours. Such a unit is never restarted for what it may have read before.
+    /// The inputs of a unit that reads nothing of ours. Such a unit is never restarted for what it may have
+    /// read before.
     pub fn no_inputs() -> Fingerprint {
         Fingerprint::of_parts([])
     }

@@ -3,6 +3,7 @@
 //! or more.
 
 #![allow(clippy::print_stdout, reason = "it is a bench")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "a bench names only what it makes")]
 
 use haus_model::change::{ActKind, ChangeSet, HostPlan};
 use haus_model::host::{Access, Connect, Elevation};
@@ -53,10 +54,9 @@ fn host(number: u32) -> DesiredHost {
             add(Spec::File(spec), BTreeSet::from([folders[n % 20].clone()]))
         })
         .collect();
-    for n in 0..9 {
-        let spec =
-            LinkSpec { path: format!("/opt/link-{n}").into(), target: format!("/opt/folder-{n}").into() };
-        add(Spec::Link(spec), BTreeSet::from([folders[n].clone()]));
+    for (n, folder) in folders.iter().enumerate().take(9) {
+        let (path, target) = (format!("/opt/link-{n}").into(), format!("/opt/folder-{n}").into());
+        add(Spec::Link(LinkSpec { path, target }), BTreeSet::from([folder.clone()]));
     }
     for n in 0..10 {
         let read = BTreeSet::from([files[n].clone(), files[n + 10].clone()]);

@@ -31,8 +31,8 @@ pub struct DesiredHost {
     pub architecture: Option<Architecture>,
     /// What must be there, in the order of kinds and ids.
     pub resources: Vec<Resource>,
-    /// What each unit, command and proof depends on. Its `inputs` are made from these once the host was observed;
-    /// before that they say nothing.
+    /// What each unit, command and proof depends on. Its `inputs` are made from these once the host was
+    /// observed; before that they say nothing.
     pub reads: BTreeMap<ResourceId, BTreeSet<ResourceId>>,
     /// Ports of services here, by `SERVICE/INSTANCE/NAME`.
     pub ports: BTreeMap<String, u16>,

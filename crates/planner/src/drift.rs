@@ -1,4 +1,5 @@
-//! Why a change is there: because the plan wants something new, or because somebody has changed what we had made.
+//! Why a change is there: because the plan wants something new, or because somebody has changed what we had
+//! made.
 
 use haus_model::change::{ActKind, Change, ChangeSet};
 use haus_model::inventory::{Inventory, Manifest};
@@ -13,7 +14,8 @@ pub enum Cause {
     Wish,
     /// We had made it exactly so, and it is not so any more.
     Drift,
-    /// An earlier apply owes it: something was changed, and who reads it has not read it or was not proven since.
+    /// An earlier apply owes it: something was changed, and who reads it has not read it or was not proven
+    /// since.
     Owed,
 }
 
@@ -42,7 +44,8 @@ pub fn causes(
     hosts.collect()
 }
 
-/// `wished` holds the services for which this plan has brought something new already; none is the host itself.
+/// `wished` holds the services for which this plan has brought something new already; none is the host
+/// itself.
 fn cause(change: &Change, manifest: &Manifest, wished: &BTreeSet<Option<ServiceName>>) -> Cause {
     let Some(entry) = manifest.entries.get(&change.resource) else { return Cause::Wish };
     let is_end = matches!(change.act, ActKind::Remove | ActKind::Forget);

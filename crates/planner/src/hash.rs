@@ -1,5 +1,5 @@
-//! The hash of a plan, over everything that it says, so that a saved plan cannot be changed unseen. It is taken over
-//! canonical JSON: ordered maps, no spaces.
+//! The hash of a plan, over everything that it says, so that a saved plan cannot be changed unseen. It is
+//! taken over canonical JSON: ordered maps, no spaces.
 
 use haus_model::Fingerprint;
 use haus_model::change::{ChangeSet, HostPlan};

@@ -23,8 +23,8 @@ pub struct Inputs {
     pub program: BTreeMap<Architecture, Blob>,
     /// The current version of every credential that has one.
     pub credentials: BTreeMap<CredentialName, u64>,
-    /// What is known of hosts from an observation. Without it an expansion guesses: its ids are right, so that it can be
-    /// observed; ports and a few settings are only right once this was learned.
+    /// What is known of hosts from an observation. Without it an expansion guesses: its ids are right, so
+    /// that it can be observed; ports and a few settings are only right once this was learned.
     pub learned: BTreeMap<HostName, Learned>,
 }
 
@@ -44,8 +44,9 @@ pub struct Learned {
 }
 
 impl Inputs {
-    /// Takes from observations what an expansion must know. The observation itself may have been asked for with the
-    /// resources of an expansion that had not learned it: what is observed depends on ids, not on contents.
+    /// Takes from observations what an expansion must know. The observation itself may have been asked for
+    /// with the resources of an expansion that had not learned it: what is observed depends on ids, not on
+    /// contents.
     pub fn learn(&mut self, house: &HouseName, inventories: &BTreeMap<HostName, Result<Inventory, Finding>>) {
         for (host, inventory) in inventories {
             if let Ok(inventory) = inventory {

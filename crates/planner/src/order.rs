@@ -1,5 +1,5 @@
-//! The order of resources on a host: what is needed comes first; where needs leave a choice, kinds in the order in which a
-//! host is built, then names. The order in a plan file therefore never shows.
+//! The order of resources on a host: what is needed comes first; where needs leave a choice, kinds in the
+//! order in which a host is built, then names. The order in a plan file therefore never shows.
 
 use haus_model::resource::{Resource, ResourceId};
 use std::cmp::Reverse;

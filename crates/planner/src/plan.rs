@@ -55,12 +55,22 @@ pub fn plan(
         };
         ((*name).clone(), plan)
     });
+    let waves = waves(&meant.iter().map(|(name, host)| (*name, &host.needs)).collect());
+    let mut hosts: BTreeMap<HostName, HostPlan> = hosts.collect();
+    let mut earlier = BTreeSet::new();
+    for wave in &waves {
+        for name in wave {
+            let needs = meant[name].needs.intersection(&earlier).cloned().collect();
+            hosts.entry(name.clone()).and_modify(|plan| plan.needs = needs);
+        }
+        earlier.extend(wave.iter().cloned());
+    }
     let mut changes = ChangeSet {
         format: CHANGE_SET_FORMAT,
         house: desired.house.clone(),
         stage: desired.stage.clone(),
-        hosts: hosts.collect(),
-        waves: waves(&meant.iter().map(|(name, host)| (*name, &host.needs)).collect()),
+        hosts,
+        waves,
         hash: Fingerprint::of(b""),
     };
     seal(&mut changes);
@@ -101,7 +111,7 @@ impl HostView<'_> {
             blocked,
             notes: Vec::new(),
             ports: self.host.ports.clone(),
-            needs: self.host.needs.clone(),
+            needs: BTreeSet::new(),
         }
     }
 
@@ -132,13 +142,9 @@ impl HostView<'_> {
         for (at, change) in changes.iter_mut().enumerate() {
             change.number = u32::try_from(at + 1).unwrap_or(u32::MAX);
         }
-        HostPlan {
-            observed: observed(&changes, inventory),
-            changes,
-            unchanged: compared.unchanged,
-            notes,
-            ..self.blocked(Vec::new())
-        }
+        let mut plan = HostPlan { changes, unchanged: compared.unchanged, notes, ..self.blocked(Vec::new()) };
+        plan.observed = plan.fingerprint_in(&inventory.states);
+        plan
     }
 
     fn removals<'b>(&self, inventory: &'b Inventory) -> Removals<'b> {
@@ -211,8 +217,9 @@ impl HostView<'_> {
         compared
     }
 
-    /// Removals between the changes: what stands in the way goes first. Units stop right before others start, and files go
-    /// with them, so that who is started or reloaded then does not read them again. The rest goes when everything new is there.
+    /// Removals between the changes: what stands in the way goes first. Units stop right before others start,
+    /// and files go with them, so that who is started or reloaded then does not read them again. The rest
+    /// goes when everything new is there.
     fn merged(&self, mut changes: Vec<Change>, removals: Vec<Removal<'_>>) -> Vec<Change> {
         let places: BTreeSet<&Path> =
             self.host.resources.iter().filter_map(|resource| path_of(&resource.spec)).collect();
@@ -256,8 +263,8 @@ impl HostView<'_> {
         }
         let is_unit = |change: &Change| change.spec.kind() == Kind::Unit;
         let behind = changes.split_off(changes.iter().position(is_unit).unwrap_or(changes.len()));
-        // An account stays for the sake of its data, a folder for what is in it: after a cut in between, the next plan must
-        // still find in the manifest why. So it is forgotten before its reason is.
+        // An account stays for the sake of its data, a folder for what is in it: after a cut in between, the
+        // next plan must still find in the manifest why. So it is forgotten before its reason is.
         let forgotten = forgotten.into_iter().rev();
         first
             .into_iter()
@@ -268,12 +275,6 @@ impl HostView<'_> {
             .chain(forgotten)
             .collect()
     }
-}
-
-/// What was seen of everything that is changed, as the executor will see it again.
-fn observed(changes: &[Change], inventory: &Inventory) -> Fingerprint {
-    let seen = |change: &Change| inventory.states.get_key_value(&change.resource);
-    fingerprint_of(changes.iter().filter_map(seen))
 }
 
 /// When something goes.
@@ -326,7 +327,8 @@ fn change(
     }
 }
 
-/// A plan is saved and shown: it holds no text of a file in whose place a secret comes, or of somebody else's private file.
+/// A plan is saved and shown: it holds no text of a file in whose place a secret comes, or of somebody else's
+/// private file.
 fn without_private_text<'a>(spec: &Spec, state: &'a State, ours: bool) -> Cow<'a, State> {
     match (spec, state) {
         (Spec::File(file), State::File { hash, bytes, access, text: Some(_), secret })
@@ -354,6 +356,7 @@ fn removal(removal: Removal<'_>) -> Change {
         diff,
         outcome,
         undo,
-        guarded: is_guarded(spec),
+        // What is only forgotten stays as it is.
+        guarded: act != ActKind::Forget && is_guarded(spec),
     }
 }

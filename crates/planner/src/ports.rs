@@ -1,7 +1,8 @@
 //! Ports of services on hosts: fixed ones as written, `auto` chosen once from 20000 to 29999 and then kept.
 //!
-//! Where the search begins depends on the names alone, so that the same plan gives the same numbers on a fresh host and
-//! a new service moves nobody. What the manifest lists wins. Processes under a coordinator choose their own.
+//! Where the search begins depends on the names alone, so that the same plan gives the same numbers on a
+//! fresh host and a new service moves nobody. What the manifest lists wins. Processes under a coordinator
+//! choose their own.
 
 use crate::inputs::Learned;
 use haus_model::house::House;

@@ -1,10 +1,12 @@
-//! What must be right about a host before anything is changed there. Every finding here leaves the host as it is.
+//! What must be right about a host before anything is changed there. Every finding here leaves the host as it
+//! is.
 
 mod lock_out;
 
 use crate::desired::{DesiredHost, Listening};
 use crate::findings::About;
 use haus_model::change::{ActKind, Change};
+use haus_model::host::Architecture;
 use haus_model::host_code::HostCode;
 use haus_model::inventory::{Facts, Inventory, Listener};
 use haus_model::resource::{Content, HealthQuestion, Kind, ReleaseSource, Spec};
@@ -14,7 +16,8 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use lock_out::lock_out;
 
-/// A clock may differ by this much, in milliseconds: enough for a slow observation, too little for a certificate.
+/// A clock may differ by this much, in milliseconds: enough for a slow observation, too little for a
+/// certificate.
 const SKEW_MS_MAX: i64 = 30_000;
 
 /// What stays free on every file system that we write to.
@@ -40,12 +43,15 @@ pub(crate) fn machine(about: About<'_>, host: &DesiredHost, facts: &Facts, now: 
     if let Some(architecture) = host.architecture
         && facts.machine != architecture.machine()
     {
-        let message =
-            format!("it is {}, the plan says {}", or_unknown(&facts.machine), architecture.machine());
+        let message = format!(
+            "it is {}, the plan says {}",
+            debian_word(&facts.machine),
+            debian_word(architecture.machine())
+        );
         findings.push(about.finding(
             HostCode::WrongArchitecture,
             message,
-            "correct `architecture`, or check whether this is the right machine",
+            "correct `arch`, or check whether this is the right machine",
         ));
     }
     let skew = facts.clock.0.saturating_sub(now.0);
@@ -107,8 +113,13 @@ pub(crate) fn ports(about: About<'_>, host: &DesiredHost, inventory: &Inventory)
     let mut findings = Vec::new();
     for wanted in &host.listens {
         let strangers = by_port.get(&wanted.port).into_iter().flatten();
+        // Without root's rights the kernel does not tell whose a listener is; that account may change nothing
+        // anyway.
+        let is_known = |listener: &&Listener| inventory.facts.is_root || listener.unit.is_some();
         let stranger = strangers
+            .copied()
             .filter(|listener| meets(wanted, listener))
+            .filter(is_known)
             .find(|listener| !listener.unit.as_deref().is_some_and(|unit| ours.contains(unit)));
         if let Some(stranger) = stranger {
             findings.push(about.finding(
@@ -135,7 +146,8 @@ fn taken(wanted: &Listening, stranger: &Listener) -> String {
     format!("{who} listens on port {} of {}", wanted.port, wanted.subject)
 }
 
-/// An estimate, and a rough one for packages and builds: it is there to say "no" before a disk is full, not to be exact.
+/// An estimate, and a rough one for packages and builds: it is there to say "no" before a disk is full, not
+/// to be exact.
 fn space(about: About<'_>, facts: &Facts, changes: &[Change]) -> Vec<Finding> {
     let mut needed: BTreeMap<&Path, u64> = BTreeMap::new();
     for change in changes.iter().filter(|change| matches!(change.act, ActKind::Create | ActKind::Update)) {
@@ -196,6 +208,15 @@ fn bytes_of(change: &Change) -> Vec<(PathBuf, u64)> {
         | Spec::Command(_)
         | Spec::Unit(_)
         | Spec::Health(_) => Vec::new(),
+    }
+}
+
+/// As the plan says it; what no plan can say stays as the kernel says it.
+fn debian_word(machine: &str) -> &str {
+    match Architecture::from_machine(machine) {
+        Some(Architecture::Amd64) => "amd64",
+        Some(Architecture::Arm64) => "arm64",
+        None => or_unknown(machine),
     }
 }
 

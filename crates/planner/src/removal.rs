@@ -1,5 +1,5 @@
-//! What our manifest lists and nobody wants any more. Only what we made is removed; what was there before us, and what may
-//! hold somebody's data, is forgotten and stays.
+//! What our manifest lists and nobody wants any more. Only what we made is removed; what was there before us,
+//! and what may hold somebody's data, is forgotten and stays.
 
 use crate::compare::describe;
 use crate::diff::{access, all_gone, gone};
@@ -113,12 +113,7 @@ impl Keeper<'_> {
             let note = (format!("{id} stays, since {why}"), "remove it by hand when nobody needs it");
             return (removal, (!follows).then_some(note));
         }
-        let parent = match &entry.spec {
-            // `releases` and `current` themselves.
-            Spec::Release(release) => Some(release.root.as_path()),
-            Spec::Switch(switch) => Some(switch.root.as_path()),
-            other => path_of(other).and_then(Path::parent),
-        };
+        let parent = place_in_folder(&entry.spec);
         if let Some(parent) = parent {
             *self.gone_from.entry(parent.to_owned()).or_default() += 1;
         }
@@ -198,24 +193,28 @@ fn is_data(house: &HouseName, path: &Path) -> bool {
     word.as_os_str().as_encoded_bytes().starts_with(b"data")
 }
 
-/// Whether its end can lock us out: rules and settings of the door, keys, the network.
-pub(crate) fn is_guarded(spec: &Spec) -> bool {
+/// The folder in which something takes a place of its own.
+fn place_in_folder(spec: &Spec) -> Option<&Path> {
     match spec {
-        Spec::Keys(_) => true,
-        Spec::File(file) => file.path.starts_with("/etc/ssh") || file.path.ends_with("firewall.nft"),
-        Spec::Sysctl(sysctl) => sysctl.key.starts_with("net."),
-        Spec::Unit(unit) => unit.name == crate::expand::FIREWALL_UNIT,
+        // `releases` and `current` themselves.
+        Spec::Release(release) => Some(&release.root),
+        Spec::Switch(switch) => Some(&switch.root),
+        Spec::Directory(_) | Spec::File(_) | Spec::Link(_) => path_of(spec).and_then(Path::parent),
         Spec::Packages(_)
         | Spec::Holds(_)
         | Spec::Group(_)
         | Spec::User(_)
-        | Spec::Directory(_)
-        | Spec::Link(_)
-        | Spec::Release(_)
-        | Spec::Switch(_)
+        | Spec::Keys(_)
+        | Spec::Sysctl(_)
         | Spec::Command(_)
-        | Spec::Health(_) => false,
+        | Spec::Unit(_)
+        | Spec::Health(_) => None,
     }
+}
+
+/// Whether its end can lock us out: a door, or keys.
+pub(crate) fn is_guarded(spec: &Spec) -> bool {
+    matches!(spec, Spec::Keys(_)) || crate::doors::is_door(spec)
 }
 
 /// The place that a resource takes in its folder.

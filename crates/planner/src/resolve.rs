@@ -1,5 +1,5 @@
-//! Fills in what only a host can say: which commit a reference is, and from there what units have to have read.
-//! Nothing is compared here.
+//! Fills in what only a host can say: which commit a reference is, and from there what units have to have
+//! read. Nothing is compared here.
 
 use crate::order::Ordered;
 use haus_model::Fingerprint;

@@ -1,5 +1,5 @@
-//! In which order hosts change: whoever is needed comes first, and what does not wait for each other goes together.
-//! Hosts that need each other in a circle change in one wave, since no order helps them.
+//! In which order hosts change: whoever is needed comes first, and what does not wait for each other goes
+//! together. Hosts that need each other in a circle change in one wave, since no order helps them.
 
 use haus_model::HostName;
 use std::collections::{BTreeMap, BTreeSet};

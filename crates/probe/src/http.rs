@@ -1,9 +1,9 @@
-//! One HTTP/1.1 GET on a connection of its own: no redirects, no retries, a bounded answer.
+//! One HTTP/1.1 GET or HEAD on a connection of its own: no redirects, no retries, a bounded answer.
 
 use crate::body::{self, Body};
 use crate::evidence::io_reason;
 use crate::socket::Socket;
-use crate::{Answer, Limit, tcp};
+use crate::{Answer, HttpMethod, Limit, tcp};
 use bytes::Bytes;
 use haus_model::health::Expectation;
 use http_body_util::{BodyExt as _, Empty};
@@ -21,13 +21,13 @@ const BODY_BYTES_MAX: usize = 64 << 10;
 const BUFFER_BYTES_MAX: usize = 64 << 10;
 
 pub(crate) async fn ask(
+    method: HttpMethod,
     address: SocketAddr,
-    host: &str,
-    path: &str,
+    (host, path): (&str, &str),
     expect: &Expectation,
     limit: Limit,
 ) -> Answer {
-    let request = request(host, path)?;
+    let request = request(method, host, path)?;
     let stream = tcp::connect(address, limit).await?;
     let handshake = http1::Builder::new().max_buf_size(BUFFER_BYTES_MAX).handshake(Socket::new(stream)).await;
     let (mut sender, connection) = handshake.map_err(|error| reason(&error))?;
@@ -49,12 +49,15 @@ pub(crate) async fn ask(
     .await
 }
 
-fn request(host: &str, path: &str) -> Answer<Request<Empty<Bytes>>> {
+fn request(method: HttpMethod, host: &str, path: &str) -> Answer<Request<Empty<Bytes>>> {
     if !path.starts_with('/') {
         return Err("could not be asked: the path does not start with /".to_owned());
     }
     Request::builder()
-        .method(Method::GET)
+        .method(match method {
+            HttpMethod::Get => Method::GET,
+            HttpMethod::Head => Method::HEAD,
+        })
         .uri(path)
         .header(HOST, host)
         .header(ACCEPT, "*/*")

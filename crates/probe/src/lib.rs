@@ -16,7 +16,7 @@ mod tcp;
 
 pub use evidence::EVIDENCE_CHARACTERS_MAX;
 pub use haus_model::health::{Expectation, ProbeOutcome};
-pub use target::ProbeTarget;
+pub use target::{HttpMethod, ProbeTarget};
 
 use std::time::Duration;
 use tokio::time::Instant;
@@ -32,8 +32,8 @@ pub async fn probe(target: &ProbeTarget, timeout: Duration) -> ProbeOutcome {
     let begun = Instant::now();
     let limit = Limit { deadline: begun + timeout, timeout };
     let answer = match target {
-        ProbeTarget::Http { address, host, path, expect } => {
-            http::ask(*address, host, path, expect, limit).await
+        ProbeTarget::Http { method, address, host, path, expect } => {
+            http::ask(*method, *address, (host, path), expect, limit).await
         }
         ProbeTarget::Tcp { address } => tcp::connect(*address, limit).await.map(|_| "accepted".to_owned()),
         ProbeTarget::Command { argv, env, folder, account } => {

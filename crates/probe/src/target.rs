@@ -6,11 +6,33 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+/// How a server is asked over HTTP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HttpMethod {
+    /// `GET`.
+    #[default]
+    Get,
+    /// `HEAD`: the same answer without its body.
+    Head,
+}
+
+impl HttpMethod {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            HttpMethod::Get => "GET",
+            HttpMethod::Head => "HEAD",
+        }
+    }
+}
+
 /// One thing to ask.
 #[derive(Clone, PartialEq, Eq)]
 pub enum ProbeTarget {
-    /// HTTP/1.1 GET.
+    /// An HTTP/1.1 request.
     Http {
+        /// By which method.
+        method: HttpMethod,
         /// Where to connect.
         address: SocketAddr,
         /// The `Host` header.
@@ -50,8 +72,9 @@ impl fmt::Display for ProbeTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             // A query may carry a token, so only the path is shown.
-            ProbeTarget::Http { address, path, .. } => {
-                write!(f, "GET http://{address}{}", path.split('?').next().unwrap_or_default())
+            ProbeTarget::Http { method, address, path, .. } => {
+                let path = path.split('?').next().unwrap_or_default();
+                write!(f, "{} http://{address}{path}", method.as_str())
             }
             ProbeTarget::Tcp { address } => write!(f, "connect {address}"),
             // Arguments may carry secrets that we cannot recognise; the program alone says enough.

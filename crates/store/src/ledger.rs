@@ -171,7 +171,8 @@ pub enum Write {
         /// Its id.
         id: String,
     },
-    /// The answer that a repeated request gets. Conflict: `Exists`.
+    /// The answer that a repeated request gets. It replaces the mark of the same request, of status 0, that
+    /// it was done. Conflict: `Exists`.
     IdempotentPut(Box<IdempotentAnswer>),
 }
 
@@ -218,12 +219,14 @@ pub enum Conflict {
 }
 
 /// What a batch has become, on disk.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Committed {
     /// Numbers of the trail's new entries.
     pub trail: Vec<u64>,
     /// The head of the trail after this batch; none when it had no entries.
     pub head: Option<Head>,
+    /// The rows that its [`Write::CredentialUpdate`]s left, in their order: nobody has to read them again.
+    pub changed: Vec<CredentialRow>,
 }
 
 /// Who is told of the end of a batch, on the writer's thread: hand over and return at once.

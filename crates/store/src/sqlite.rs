@@ -9,6 +9,7 @@ pub(crate) mod offline;
 mod open;
 mod readers;
 mod rows;
+mod tail;
 mod writer;
 
 use crate::error::StoreError;
@@ -79,7 +80,7 @@ impl Store for SqliteStore {
         if events.is_empty() {
             return Ok(Vec::new());
         }
-        self.writer.write("keep events", move |connection| rows::append_events(connection, &events))
+        self.writer.write("keep events", move |connection, _| rows::append_events(connection, &events))
     }
 
     fn events(&self, query: &EventQuery) -> Result<Vec<Event>, StoreError> {
@@ -89,7 +90,7 @@ impl Store for SqliteStore {
     fn prune_events(&self, keep: Retention) -> Result<u64, StoreError> {
         let mut removed = 0;
         loop {
-            let step = self.writer.write("prune events", move |connection| {
+            let step = self.writer.write("prune events", move |connection, _| {
                 rows::prune_events(connection, keep, PRUNE_STEP_ROWS)
             })?;
             removed += step;
@@ -101,12 +102,13 @@ impl Store for SqliteStore {
 
     fn allocate_port(&self, key: &PortKey, candidates: &[u16]) -> Result<u16, StoreError> {
         let (key, candidates) = (key.clone(), candidates.to_vec());
-        self.writer.write("keep a port", move |connection| rows::allocate_port(connection, &key, &candidates))
+        self.writer
+            .write("keep a port", move |connection, _| rows::allocate_port(connection, &key, &candidates))
     }
 
     fn set_port(&self, key: &PortKey, number: u16) -> Result<(), StoreError> {
         let key = key.clone();
-        self.writer.write("keep a port", move |connection| rows::set_port(connection, &key, number))
+        self.writer.write("keep a port", move |connection, _| rows::set_port(connection, &key, number))
     }
 
     fn ports(&self) -> Result<BTreeMap<PortKey, u16>, StoreError> {
@@ -115,7 +117,7 @@ impl Store for SqliteStore {
 
     fn forget_service(&self, service: &ServiceName) -> Result<(), StoreError> {
         let service = service.clone();
-        self.writer.write("forget a service", move |connection| rows::forget_service(connection, &service))
+        self.writer.write("forget a service", move |connection, _| rows::forget_service(connection, &service))
     }
 
     fn prepared(&self) -> Result<BTreeMap<ServiceName, String>, StoreError> {
@@ -124,13 +126,13 @@ impl Store for SqliteStore {
 
     fn set_prepared(&self, service: &ServiceName, fingerprint: &str) -> Result<(), StoreError> {
         let (service, fingerprint) = (service.clone(), fingerprint.to_owned());
-        self.writer.write("note what is prepared", move |connection| {
+        self.writer.write("note what is prepared", move |connection, _| {
             rows::set_prepared(connection, &service, &fingerprint)
         })
     }
 
     fn next_run(&self, count: u32) -> Result<u64, StoreError> {
-        self.writer.write("take run numbers", move |connection| rows::next_run(connection, count))
+        self.writer.write("take run numbers", move |connection, _| rows::next_run(connection, count))
     }
 
     fn setting(&self, key: &str) -> Result<Option<String>, StoreError> {
@@ -139,7 +141,7 @@ impl Store for SqliteStore {
 
     fn set_setting(&self, key: &str, value: &str) -> Result<(), StoreError> {
         let (key, value) = (key.to_owned(), value.to_owned());
-        self.writer.write("keep a setting", move |connection| rows::set_setting(connection, &key, &value))
+        self.writer.write("keep a setting", move |connection, _| rows::set_setting(connection, &key, &value))
     }
 
     fn health(&self) -> StoreHealth {

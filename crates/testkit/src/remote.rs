@@ -1,4 +1,5 @@
-//! The program for hosts, as it is in this tree: built when a test asks for it, so that no test talks to an old one.
+//! The program for hosts, as it is in this tree: built when a test asks for it, so that no test talks to an
+//! old one. Who has built it already names the folder in `HAUS_REMOTE_DIR`, as for `haus` itself.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -14,6 +15,9 @@ pub fn remote_program() -> PathBuf {
 }
 
 fn build() -> PathBuf {
+    if let Some(folder) = std::env::var_os("HAUS_REMOTE_DIR") {
+        return PathBuf::from(folder).join(format!("haus-remote-{}", std::env::consts::ARCH));
+    }
     let test = std::env::current_exe().expect("a test knows where it lies");
     // Tests lie in PROFILE/deps, programs in PROFILE.
     let folder = test.parent().and_then(|deps| deps.parent()).expect("a test lies two folders deep");

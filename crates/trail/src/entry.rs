@@ -125,10 +125,19 @@ impl Head {
 /// # Panics
 /// After entry 2^64 - 1.
 pub fn seal(head: &Head, entry: NewEntry) -> Entry {
+    seal_with_body(head, entry).0
+}
+
+/// The same with the body that was hashed, for whoever keeps it.
+///
+/// # Panics
+/// After entry 2^64 - 1.
+pub fn seal_with_body(head: &Head, entry: NewEntry) -> (Entry, String) {
     let entry = entry.bounded();
     let seq = head.seq.checked_add(1).expect("a trail never has 2^64 entries");
-    let hash = encode::digest(&head.hash, seq, &encode::body(&entry));
-    Entry { seq, entry, prev: head.hash, hash }
+    let body = encode::body(&entry);
+    let hash = encode::digest(&head.hash, seq, &body);
+    (Entry { seq, entry, prev: head.hash, hash }, body)
 }
 
 impl Entry {

@@ -20,7 +20,7 @@ pub use bound::{
     ADDRESS_BYTES_MAX, DETAIL_KEY_BYTES_MAX, DETAIL_VALUE_BYTES_MAX, DETAILS_MAX, NAME_BYTES_MAX,
     REQUEST_ID_BYTES_MAX, WHY_BYTES_MAX,
 };
-pub use entry::{Entry, Head, NewEntry, seal};
+pub use entry::{Entry, Head, NewEntry, seal, seal_with_body};
 pub use fault::Fault;
 pub use hash::{Hash, HashError};
 pub use line::{LINE_BYTES_MAX, LineError};

@@ -1,4 +1,5 @@
-//! Keys that may log in to an account. The file and its folder belong to the account, as sshd's `StrictModes` wants.
+//! Keys that may log in to an account. The file and its folder belong to the account, as sshd's `StrictModes`
+//! wants.
 
 use super::{Job, Made};
 use crate::account::{Account, Owned};

@@ -1,4 +1,5 @@
-//! Links. What stands in the place of one and is no link is data, and is never replaced; only an empty folder may be.
+//! Links. What stands in the place of one and is no link is data, and is never replaced; only an empty folder
+//! may be.
 
 use super::{Job, Made};
 use crate::disk::{self, Place};
@@ -13,7 +14,8 @@ pub(super) fn make(job: &mut Job<'_>, spec: &LinkSpec) -> Result<Made> {
     Ok(Made::default())
 }
 
-/// Puts a link in its place. A folder there goes when it is empty, not counting names that `counts_not` knows.
+/// Puts a link in its place. A folder there goes when it is empty, not counting names that `counts_not`
+/// knows.
 pub(super) fn put(path: &Path, target: &Path, counts_not: fn(&std::ffi::OsStr) -> bool) -> Result<()> {
     let place = Place::of(path)?;
     match place.metadata()? {

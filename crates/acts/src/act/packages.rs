@@ -1,5 +1,5 @@
-//! Debian packages by apt. Debian starts a server when its package is installed, before our files are there; that is
-//! left as it is, since a package's own units are restarted when their files change.
+//! Debian packages by apt. Debian starts a server when its package is installed, before our files are there;
+//! that is left as it is, since a package's own units are restarted when their files change.
 
 use super::{Job, Made};
 use crate::journal::note::{Also, Note};
@@ -84,8 +84,8 @@ fn joined(names: &BTreeSet<String>) -> String {
     names.iter().map(String::as_str).collect::<Vec<_>>().join(" ")
 }
 
-/// Brings packages back: those that came go, those that went come. `came` is what is known to have come with the
-/// change; without it everything that is more than before.
+/// Brings packages back: those that came go, those that went come. `came` is what is known to have come with
+/// the change; without it everything that is more than before.
 pub(crate) fn take_back(
     tool: &Tool<'_>,
     before: &BTreeSet<String>,

@@ -1,8 +1,8 @@
-//! Releases: built once in a folder of their own by the account of the service, then never changed; and the link that
-//! makes one of them the current one.
+//! Releases: built once in a folder of their own by the account of the service, then never changed; and the
+//! link that makes one of them the current one.
 //!
-//! While it is built the folder has another name, so a release that has its name is complete. The repository's history
-//! (`.git`) does not stay: it is large, and a service may serve its folder.
+//! While it is built the folder has another name, so a release that has its name is complete. The
+//! repository's history (`.git`) does not stay: it is large, and a service may serve its folder.
 
 use super::link::put;
 use super::{Job, Made};

@@ -117,8 +117,8 @@ fn failed(unit: &str, why: &str) -> Refusal {
     Refusal::new(HostCode::ActFailed, format!("start {unit}"), why, remedy).with_evidence(said(unit))
 }
 
-/// Takes a unit back as far as that does not need its old files: what did not run is stopped, and it starts with the
-/// machine as before. What ran is told later, see [`again`].
+/// Takes a unit back as far as that does not need its old files: what did not run is stopped, and it starts
+/// with the machine as before. What ran is told later, see [`again`].
 pub(crate) fn take_back(mark: &str, was: &UnitWas, booting: bool, sink: Sink<'_>) -> Result<Option<String>> {
     if !Path::new("/run/systemd/system").is_dir() {
         return Ok(Some("systemd does not run".to_owned()));
@@ -140,8 +140,8 @@ pub(crate) fn take_back(mark: &str, was: &UnitWas, booting: bool, sink: Sink<'_>
     Ok(None)
 }
 
-/// When everything else is as it was: units that ran before read it again. During a boot systemd is only told, since
-/// waiting for it there would be waiting for ourselves.
+/// When everything else is as it was: units that ran before read it again. During a boot systemd is only
+/// told, since waiting for it there would be waiting for ourselves.
 pub(crate) fn again(mark: &str, units: &[UnitWas], booting: bool, sink: Sink<'_>) -> Vec<(String, Refusal)> {
     if units.is_empty() || !Path::new("/run/systemd/system").is_dir() {
         return Vec::new();

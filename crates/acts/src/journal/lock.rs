@@ -11,7 +11,7 @@ use rustix::fs::{FlockOperation, OFlags};
 use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::time::{Duration, Instant};
 
@@ -48,15 +48,19 @@ impl Lock {
         disk::make_own_folder(&layout.folder)?;
         let path = layout.lock();
         // The file is never removed: a lock on a removed file would exclude nobody.
-        let mut file = OpenOptions::new()
+        let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
             .mode(0o600)
             .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
-            .open(&path)
-            .map_err(|error| unreadable(layout, error.to_string()))?;
+            .open(&path);
+        let mut file = match file {
+            // Making it needs space; what cannot be read is something else.
+            Err(error) if is_full(&error) => Err(error).attempt("make", &path)?,
+            outcome => outcome.map_err(|error| unreadable(layout, error.to_string()))?,
+        };
         let holder = read(&mut file, layout)?;
         if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
             return Err(held(layout, holder));
@@ -71,14 +75,34 @@ impl Lock {
         };
         let mut text = serde_json::to_vec(&holder).expect("a holder is plain data");
         text.push(b'\n');
-        // In one write behind the old text's place, so that a reader sees the old or the new one: an empty text counts
-        // as nobody's.
+        // In one write behind the old text's place, so that a reader sees the old or the new one: an empty
+        // text counts as nobody's.
         let written = file
             .set_len(0)
             .and_then(|()| std::io::Seek::rewind(&mut file))
             .and_then(|()| file.write_all(&text));
         written.attempt("write", &path)?;
         Ok(Lock { _file: file })
+    }
+
+    /// Takes it from a session of the same owner that lost its road: behind a cut cable it would wait for the
+    /// next request for long. It is asked to leave, so an act under way is completed first, and meanwhile
+    /// this says who holds it.
+    pub(crate) fn take_from_lost(layout: &Layout, claim: &Claim, within: Duration) -> Result<Lock> {
+        let deadline = Instant::now() + within;
+        let mut is_asked = false;
+        loop {
+            match Lock::take(layout, claim) {
+                Err(refusal) if refusal.code == HostCode::Locked && Instant::now() < deadline => {}
+                outcome => return outcome,
+            }
+            let lost = holder(layout)?.filter(|holder| holder.owner == claim.owner && holder.is_alive());
+            if let Some(pid) = lost.and_then(|holder| Pid::from_raw(holder.pid)).filter(|_| !is_asked) {
+                let _ = rustix::process::kill_process(pid, Signal::TERM);
+                is_asked = true;
+            }
+            std::thread::sleep(PAUSE);
+        }
     }
 
     /// Ends the process that holds it, if there is one, and takes it.
@@ -130,6 +154,10 @@ fn read(file: &mut File, layout: &Layout) -> Result<Option<Holder>> {
     holder
         .map(Some)
         .map_err(|error| unreadable(layout, format!("it is not what we write: line {}", error.line())))
+}
+
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::ReadOnlyFilesystem)
 }
 
 fn unreadable(layout: &Layout, why: String) -> Refusal {

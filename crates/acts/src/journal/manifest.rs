@@ -1,6 +1,7 @@
 //! The manifest: what we made on the host, in one file that is replaced as a whole.
 //!
-//! While an apply is open the truth is this file with the done lines of the journal; it is written when the apply ends.
+//! While an apply is open the truth is this file with the done lines of the journal; it is written when the
+//! apply ends.
 
 use super::Journal;
 use crate::disk;
@@ -70,8 +71,8 @@ pub(crate) fn set(manifest: &mut Manifest, id: &ResourceId, entry: Option<Manife
     }
 }
 
-/// What makes fingerprints of secrets worthless elsewhere: random, once per house and host. Without the right to write
-/// there is none, and then there is no secret of ours either.
+/// What makes fingerprints of secrets worthless elsewhere: random, once per house and host. Without the right
+/// to write there is none, and then there is no secret of ours either.
 pub(crate) fn salt(layout: &Layout) -> Vec<u8> {
     let path = layout.folder.join("salt");
     if let Ok(salt) = disk::read(&path, SALT_BYTES as u64)

@@ -50,6 +50,7 @@ pub(crate) fn recover(undo: &mut Undo<'_>) -> Result<Recovered> {
             Some(why) => Line::Left { number, why },
         })?;
         let changes = &writer.journal.head.begin.changes;
+        undo.tell_systemd(changes);
         let resource =
             changes.iter().find(|change| change.number == number).map(|change| change.resource.clone());
         repaired = resource.map(|resource| (resource, why));
@@ -124,8 +125,8 @@ fn prune_releases(machine: &Machine, layout: &Layout, journal: &Journal, noted: 
     Ok(())
 }
 
-/// Removes what nobody needs any longer: old journals, backups and programs, secrets of ended applies. Whatever was
-/// left by a crash goes the next time.
+/// Removes what nobody needs any longer: old journals, backups and programs, secrets of ended applies.
+/// Whatever was left by a crash goes the next time.
 pub(crate) fn tidy(machine: &Machine, layout: &Layout) -> Result<()> {
     let applies = applies(layout);
     for (age, apply) in applies.iter().enumerate() {

@@ -14,8 +14,9 @@ use crate::refusal::Result;
 use crate::run::{Order, Sink, run};
 use crate::wire::{Left, Progress};
 use haus_model::argv;
+use haus_model::change::Change;
 use haus_model::operation::release_part;
-use haus_model::resource::ResourceId;
+use haus_model::resource::{ResourceId, Spec};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -39,7 +40,8 @@ pub(crate) struct Undo<'a> {
 }
 
 impl Undo<'_> {
-    /// Takes back everything that a journal has begun, the last first. What cannot be taken back stays and is told.
+    /// Takes back everything that a journal has begun, the last first. What cannot be taken back stays and is
+    /// told.
     pub(crate) fn all(&mut self, writer: &mut Writer) -> Result<Vec<Left>> {
         let numbers: Vec<u32> = writer.journal.started.keys().rev().copied().collect();
         for number in numbers {
@@ -51,24 +53,32 @@ impl Undo<'_> {
         }
         let lost = writer.journal.left.iter();
         let mut left: Vec<Left> = lost.map(|(number, why)| left_of(writer, *number, why)).collect();
+        self.tell_systemd(&writer.journal.head.begin.changes);
         // After an interruption as well, so of all changes and not only of those that were just taken back.
-        for (unit, refusal) in unit::again(self.layout.mark(), &writer.journal.units, self.booting, self.sink)
-        {
+        let units = &writer.journal.units;
+        for (unit, refusal) in unit::again(self.layout.mark(), units, self.booting, self.sink) {
             let resource = ResourceId::new(haus_model::resource::Kind::Unit, unit);
             left.push(Left { resource, why: refusal.to_string() });
         }
         Ok(left)
     }
 
-    /// Takes back one change that failed or was under way, units of it at once. The text says what could not be.
-    pub(crate) fn single(&mut self, note: &Note) -> Option<String> {
-        let outcome = self.one(note, &Known { done: None });
-        let mut why = text_of(&outcome);
-        if let Also::Unit(unit) = &note.also {
-            let left = unit::again(self.layout.mark(), std::slice::from_ref(unit), self.booting, self.sink);
-            why = why.or(left.into_iter().next().map(|(_, refusal)| refusal.to_string()));
+    /// A unit whose file was there in between is not as it was before systemd has read the old one again, be it that no
+    /// change of the unit itself was reached.
+    pub(crate) fn tell_systemd(&mut self, changes: &[Change]) {
+        let is_unit_file =
+            |change: &Change| path_of(&change.spec).is_some_and(|path| path.starts_with("/etc/systemd"));
+        let is_there = self.machine.is_real() && Path::new("/run/systemd/system").is_dir();
+        if is_there && changes.iter().any(is_unit_file) {
+            // Whoever looks afterwards finds what it did not do.
+            let _ = self.run(&argv::daemon_reload());
         }
-        why
+    }
+
+    /// Takes back one change that failed or was under way. The text says what could not be. A unit that ran
+    /// before is not started again: what it reads is not yet as it was, and who takes the rest back wakes it.
+    pub(crate) fn single(&mut self, note: &Note) -> Option<String> {
+        text_of(&self.one(note, &Known { done: None }))
     }
 
     fn one(&mut self, note: &Note, known: &Known<'_>) -> Result<Option<String>> {
@@ -220,4 +230,23 @@ fn left_of(writer: &Writer, number: u32, why: &str) -> Left {
         changes.iter().find(|change| change.number == number).map(|change| change.resource.clone());
     let resource = resource.unwrap_or_else(|| ResourceId::new(haus_model::resource::Kind::Command, number));
     Left { resource, why: why.to_owned() }
+}
+
+fn path_of(spec: &Spec) -> Option<&Path> {
+    match spec {
+        Spec::File(file) => Some(&file.path),
+        Spec::Link(link) => Some(&link.path),
+        Spec::Packages(_)
+        | Spec::Holds(_)
+        | Spec::Group(_)
+        | Spec::User(_)
+        | Spec::Keys(_)
+        | Spec::Directory(_)
+        | Spec::Release(_)
+        | Spec::Switch(_)
+        | Spec::Sysctl(_)
+        | Spec::Command(_)
+        | Spec::Unit(_)
+        | Spec::Health(_) => None,
+    }
 }

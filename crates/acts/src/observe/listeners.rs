@@ -1,4 +1,5 @@
-//! Who listens where: the kernel's tables of sockets, and the processes and units behind them as far as we may see.
+//! Who listens where: the kernel's tables of sockets, and the processes and units behind them as far as we
+//! may see.
 
 use haus_model::host::Protocol;
 use haus_model::inventory::Listener;

@@ -1,14 +1,15 @@
 //! The requests that change the host: begin, act, confirm, finish, take back.
 //!
-//! The order is what makes an apply interruptible: the dead-man is armed, then the note is on disk, then the act is made,
-//! looked at, and noted as done. An act that fails is taken back before anybody hears of it.
+//! The order is what makes an apply interruptible: the dead-man is armed, then the note is on disk, then the
+//! act is made, looked at, and noted as done. An act that fails is taken back before anybody hears of it.
 
 use super::Session;
 use crate::act::{Job, Made, carry_out, note};
 use crate::deadman;
+use crate::journal::lock::Lock;
 use crate::journal::note::Note;
 use crate::journal::recover::{clear_left_over, end, roll_back, tidy};
-use crate::journal::{DoneLine, Line, Start, Writer, last, manifest, open};
+use crate::journal::{DoneLine, Line, Start, Writer, last_standing, manifest, open};
 use crate::machine::now;
 use crate::observe::Observer;
 use crate::refusal::Result;
@@ -20,9 +21,11 @@ use haus_model::inventory::{Manifest, ManifestEntry, State, fingerprint_of};
 use haus_model::resource::{Kind, SecretVersion, Spec};
 use haus_model::{Secret, Timestamp};
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const PLAN_AGAIN: &str = "make a new plan: the host is no longer what this one was made for";
+/// Below the patience for a first sign of life; whoever asks comes back when it is not enough.
+const LOST_WITHIN: Duration = Duration::from_secs(5);
 const APPLY_ID_MAX: usize = 64;
 /// Shorter values would be found in ordinary words.
 const HIDDEN_BYTES_MIN: usize = 4;
@@ -158,7 +161,8 @@ impl Session<'_> {
         self.writer.as_ref().map(|writer| writer.journal.apply().to_owned()).unwrap_or_default()
     }
 
-    /// Something may have changed since the beginning, by somebody else or by an earlier change with wide effects.
+    /// Something may have changed since the beginning, by somebody else or by an earlier change with wide
+    /// effects.
     fn expect_unmoved(&self, change: &Change, before: &State) -> Result<()> {
         let wide = self.writer.as_ref().is_some_and(|writer| {
             let changes = &writer.journal.head.begin.changes;
@@ -199,7 +203,8 @@ impl Session<'_> {
         let mut manifest = manifest.clone();
         manifest::set(&mut manifest, &change.resource, entry.cloned());
         let after = self.state(&change.spec, &manifest);
-        // What a unit does after its start is proven by health; here only the files of systemd could be new again.
+        // What a unit does after its start is proven by health; here only the files of systemd could be new
+        // again.
         let settled = matches!(change.spec, Spec::Unit(_)) || is_there(change.act, &change.spec, &after);
         if settled || change.act == ActKind::Forget {
             return Ok(after);
@@ -283,6 +288,11 @@ impl Session<'_> {
         apply: Option<String>,
         sink: &mut dyn FnMut(Progress),
     ) -> Result<Finished> {
+        // Who names the apply that is open there is its own haus, over a new road.
+        let names_open = apply.is_some() && open(&self.layout).map(|open| open.apply().to_owned()) == apply;
+        if names_open && self.lock.is_none() {
+            self.lock = Some(Lock::take_from_lost(&self.layout, claim, LOST_WITHIN)?);
+        }
         self.claim(claim)?;
         self.writer = None;
         clear_left_over(&mut self.undo(sink))?;
@@ -292,20 +302,15 @@ impl Session<'_> {
                 HostCode::ActFailed,
                 what,
                 why,
-                "look at `haus history`; only the last apply can be taken back",
+                "look at `haus history`; only the last one that stands can be taken back",
             )
         };
-        let journal = last(&self.layout).ok_or_else(|| fault("nothing was applied here".to_owned()))?;
+        let nothing = || fault("nothing was applied here that still stands".to_owned());
+        let journal = last_standing(&self.layout).ok_or_else(nothing)?;
         if let Some(apply) = apply.filter(|apply| apply != journal.apply()) {
             return Err(fault(format!("the last one is {}, not {apply}", journal.apply())));
         }
-        if let Some((outcome, _)) = journal.end {
-            match outcome {
-                Outcome::RolledBack | Outcome::Reverted => {
-                    return Err(fault("it was taken back already".to_owned()));
-                }
-                Outcome::Open | Outcome::Committed | Outcome::Stopped | Outcome::Interrupted => {}
-            }
+        if journal.end.is_some() {
             self.expect_as_left(&journal)?;
         }
         roll_back(&mut self.undo(sink), journal, Outcome::RolledBack)
@@ -397,7 +402,8 @@ fn is_ours_alone(kind: Kind) -> bool {
     }
 }
 
-/// Whether a resource is what the plan was made for. What runs, runs by itself: units are compared by what has to be done.
+/// Whether a resource is what the plan was made for. What runs, runs by itself: units are compared by what
+/// has to be done.
 fn same(change: &Change, is: &State) -> bool {
     match (&change.before, is) {
         (State::Unit { .. } | State::Absent, State::Unit { .. } | State::Absent)

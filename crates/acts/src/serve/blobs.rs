@@ -1,4 +1,5 @@
-//! Content that is carried beside the plan: found by its hash, taken in pieces, checked before it gets its name.
+//! Content that is carried beside the plan: found by its hash, taken in pieces, checked before it gets its
+//! name.
 
 use crate::disk::{self, Place};
 use crate::frame::{Frame, FrameError, read_frame};

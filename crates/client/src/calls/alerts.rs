@@ -13,6 +13,14 @@ impl Client {
         self.get(Path::new("/api/alerts")).await
     }
 
+    /// The same with alerts that are over in the place of those that last.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn past_alerts(&self) -> Result<Alerts, ClientError> {
+        self.get(Path::new("/api/alerts").query("state", Some("past"))).await
+    }
+
     /// Asks for quiet.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! Turns what the machine tells into log lines, rows and messages, and brings them to receivers.
 
+use super::shown::Saved;
 use super::{Book, post, silence_of, windows, words};
 use crate::api::Caller;
 use crate::desk::{Desk, PlanInForce};
@@ -11,7 +12,7 @@ use haus_notify::{DeliverError, Keys, Receipt};
 use haus_store::{Batch, DeliveryRow, EventKind, NewEvent, SilenceRow, Write};
 use haus_supervise::LogSpec;
 use haus_supervise::logfile::LogWriter;
-use haus_watch::alert::{AlertRules, Alerts, SavedAlerts, Subject, Tell};
+use haus_watch::alert::{AlertRules, Alerts, Subject, Tell};
 use haus_watch::delivery::{Failure, NextTry};
 use post::Errand;
 use std::collections::BTreeMap;
@@ -250,8 +251,11 @@ impl Book {
         silences: Vec<SilenceRow>,
     ) -> Vec<String> {
         let mut lines = Vec::new();
-        let saved = state.and_then(|text| match serde_json::from_str::<SavedAlerts>(&text) {
-            Ok(saved) => Some(saved),
+        let saved = state.and_then(|text| match serde_json::from_str::<Saved>(&text) {
+            Ok(Saved { machine, past }) => {
+                self.past.extend(past);
+                Some(machine)
+            }
             Err(error) => {
                 lines.push(format!(
                     "the kept state of the alerts is not understood, they begin anew: {error}"
@@ -329,7 +333,8 @@ impl Book {
     fn writes(&mut self) -> Vec<Write> {
         let mut writes = self.post.writes();
         if std::mem::take(&mut self.is_unkept) {
-            let state = serde_json::to_string(&self.machine.save()).expect("alerts are plain data");
+            let saved = Saved { machine: self.machine.save(), past: self.past.clone() };
+            let state = serde_json::to_string(&saved).expect("alerts are plain data");
             writes.push(Write::AlertStatePut(state));
         }
         writes

@@ -17,12 +17,14 @@ pub(crate) use windows::over;
 pub(crate) use words::{ROTATION_DUE, SERVICE_REDEPLOYED, TRAIL_FLOOD};
 
 use crate::desk::Desk;
+use haus_api::alert::Alert;
 use haus_model::alert::AlertLevel;
 use haus_model::{CredentialName, ServiceName, Timestamp};
 use haus_store::SilenceRow;
 use haus_watch::alert::{AlertRules, Alerts, Condition, Silence, Subject};
 use post::Post;
-use std::collections::BTreeMap;
+use shown::Stood;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
@@ -40,8 +42,10 @@ struct Book {
     machine: Alerts,
     /// By subject and kind, so that saying the same again costs nothing.
     said: BTreeMap<(Subject, String), Said>,
-    /// Since when an alert is shown in its state.
-    states: BTreeMap<(Subject, String), (&'static str, Timestamp)>,
+    /// Since when an alert is shown in its state, and how it was shown last.
+    states: BTreeMap<(Subject, String), Stood>,
+    /// Alerts that are over, the newest first.
+    past: VecDeque<Alert>,
     silences: BTreeMap<String, SilenceRow>,
     /// Names of the windows that are open.
     open: Vec<String>,
@@ -56,6 +60,7 @@ impl Default for Alarms {
             machine: Alerts::new(AlertRules::default()),
             said: BTreeMap::new(),
             states: BTreeMap::new(),
+            past: VecDeque::new(),
             silences: BTreeMap::new(),
             open: Vec::new(),
             post: Post::new(u64::from(std::process::id())),
@@ -144,6 +149,11 @@ impl Alarms {
     /// Everything, for people.
     pub(crate) fn shown(&self, now: Timestamp) -> Shown {
         self.book().shown(now)
+    }
+
+    /// Alerts that are over, the newest first.
+    pub(crate) fn past(&self) -> Vec<Alert> {
+        self.book().past.iter().cloned().collect()
     }
 
     /// Works until it is dropped: looks at disk and database, tells receivers.

@@ -3,10 +3,33 @@
 use super::Book;
 use haus_api::alert::{Alert, Alerts, PendingDelivery, Silence};
 use haus_model::Timestamp;
-use haus_watch::alert::{AlertPhase, AlertView, Held};
+use haus_watch::alert::{AlertPhase, AlertView, Held, SavedAlerts};
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 
 /// Everything that `GET /api/alerts` answers.
 pub(crate) type Shown = Alerts;
+
+/// Alerts that are over and still listed.
+const PAST_MAX: usize = 100;
+
+/// How an alert stood when it was looked at last.
+#[derive(Clone, Debug)]
+pub(super) struct Stood {
+    state: &'static str,
+    since: Timestamp,
+    /// None while nobody was told of it, nor would have been.
+    shown: Option<Alert>,
+}
+
+/// What the ledger keeps: the machine, and what is over.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Saved {
+    #[serde(flatten)]
+    pub(super) machine: SavedAlerts,
+    #[serde(default)]
+    pub(super) past: VecDeque<Alert>,
+}
 
 impl Book {
     /// Everything at present, the newest alert first.
@@ -17,7 +40,7 @@ impl Book {
             .alerts()
             .map(|view| {
                 let key = (view.subject.clone(), view.kind.to_owned());
-                let since = self.states.get(&key).map_or(view.since, |(_, since)| *since);
+                let since = self.states.get(&key).map_or(view.since, |stood| stood.since);
                 (view.since, alert(&view, since))
             })
             .collect();
@@ -52,12 +75,21 @@ impl Book {
             let key = (view.subject.clone(), view.kind.to_owned());
             let state = state(&view);
             let since = match states.remove(&key) {
-                Some((known, since)) if known == state => since,
+                Some(stood) if stood.state == state => stood.since,
                 Some(_) => now,
                 None => view.since,
             };
-            self.states.insert(key, (state, since));
+            // One that never had a number came and went before anybody would have been told.
+            let shown = view.id.is_some().then(|| alert(&view, since));
+            self.states.insert(key, Stood { state, since, shown });
         }
+        let over = states.into_values().filter_map(|stood| stood.shown);
+        for alert in over {
+            let over = Alert { state: "over".to_owned(), state_since: now.to_string(), ..alert };
+            self.past.push_front(Alert { suppressed_by: None, ..over });
+            self.is_unkept = true;
+        }
+        self.past.truncate(PAST_MAX);
     }
 }
 

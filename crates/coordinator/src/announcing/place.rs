@@ -113,7 +113,9 @@ mod tests {
     fn house() -> House {
         let mut scanner = fixture::service("scanner", 1);
         scanner.runs_as = RunsAs::External;
-        fixture::house(vec![fixture::service("api", 2), fixture::service("one", 1), scanner])
+        let mut far = fixture::service("far", 2);
+        far.runs_as = RunsAs::Systemd;
+        fixture::house(vec![fixture::service("api", 2), far, fixture::service("one", 1), scanner])
     }
 
     #[track_caller]
@@ -136,6 +138,9 @@ mod tests {
         check("api", Some("1"), Some("2"), Err("bound to 1"));
         check("api", Some("1"), Some("mine"), Err("bound to 1"));
         check("scanner", Some("desk"), Some("desk"), Ok(Some("desk")));
+        // Put on a host: it speaks for its place.
+        check("far", Some("2"), None, Ok(Some("runs 2")));
+        check("far", None, Some("3"), Err("invalid"));
     }
 
     #[test]

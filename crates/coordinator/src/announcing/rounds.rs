@@ -9,7 +9,7 @@ use super::{tell, written_off};
 use crate::desk::Desk;
 use haus_model::ServiceName;
 use haus_model::health::{Expectation, ProbeOutcome};
-use haus_probe::ProbeTarget;
+use haus_probe::{HttpMethod, ProbeTarget};
 use haus_watch::random::Random;
 use haus_watch::schedule;
 use haus_watch::timer::Timers;
@@ -141,9 +141,8 @@ impl Prober {
         let Some(member) = desk.directory.member(&key.0, &key.1) else { return };
         let Some(check) = member.said.health.clone() else { return };
         let address = member.address();
-        // A GET tells all that a HEAD would (RFC 9110, section 9.3.2), and servers that know no HEAD answer
-        // it too.
         let target = ProbeTarget::Http {
+            method: if check.method == "HEAD" { HttpMethod::Head } else { HttpMethod::Get },
             address,
             host: address.to_string(),
             path: check.endpoint,

@@ -3,14 +3,14 @@
 //! Threat: somebody who silences the alert about himself. So quiet needs `admin`, ends by itself, and has
 //! its entry.
 
-use super::input::{JsonBody, Path};
+use super::input::{JsonBody, Path, Query};
 use super::{Answer, Caller, DeskState, Refusal};
 use crate::desk::Desk;
 use crate::vaulting::fresh_id;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use haus_api::alert::{Alerts, Silence, SilenceRequest};
+use haus_api::alert::{Alerts, AlertsQuery, Silence, SilenceRequest};
 use haus_api::{Problem, ProblemCode};
 use haus_model::{Scope, ServiceName};
 use haus_store::{Batch, SilenceRow, Write};
@@ -36,15 +36,22 @@ pub(super) fn operations() -> OpenApiRouter<Arc<Desk>> {
 
 /// Alerts, silences, open maintenance windows and messages on their way.
 #[utoipa::path(get, path = "/api/alerts", tag = "alerts", operation_id = "listAlerts",
-    security(("bearer" = ["read"])),
-    responses((status = 200, description = "everything that is wrong or being told", body = Alerts),
+    security(("bearer" = ["read"])), params(AlertsQuery),
+    responses((status = 200, description = "everything that is wrong or being told, or what is over", body = Alerts),
         (status = 401, description = "no token, or one that is not valid", body = Problem),
         (status = 403, description = "the token does not allow it", body = Problem),
+        (status = 422, description = "a value is not allowed", body = Problem),
         (status = 429, description = "too many wrong tokens", body = Problem),
         (status = 503, description = "the audit trail cannot be written", body = Problem)))]
-async fn alerts(State(desk): DeskState, caller: Caller) -> Answer<Alerts> {
+async fn alerts(State(desk): DeskState, caller: Caller, Query(query): Query<AlertsQuery>) -> Answer<Alerts> {
     desk.guard.require(&desk, &caller, &Scope::Read, Action::Admin, "alerts").await?;
-    Ok(Json(desk.alarms.shown(desk.clock.wall())))
+    let mut shown = desk.alarms.shown(desk.clock.wall());
+    match query.state.as_deref() {
+        None | Some("present") => {}
+        Some("past") => shown.alerts = desk.alarms.past(),
+        Some(_) => return Err(Problem::new(ProblemCode::Invalid, "state must be present or past").into()),
+    }
+    Ok(Json(shown))
 }
 
 /// Nobody is told of a service, or of anything, for a while. What still lasts at the end is told then.

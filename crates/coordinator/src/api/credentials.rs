@@ -12,6 +12,7 @@ mod view;
 use super::input::{JsonBody, Path, Query};
 use super::{Answer, Caller, DeskState, Refusal};
 use crate::desk::Desk;
+use crate::registrar::Card;
 use crate::vaulting::{NewCredential, subject};
 use axum::Json;
 use axum::extract::State;
@@ -21,7 +22,7 @@ use haus_api::credential::{Credential, CredentialCreate, CredentialsQuery, Versi
 use haus_api::page::{LIMIT_DEFAULT, LIMIT_MAX, Page, SortOrder};
 use haus_api::{Problem, ProblemCode};
 use haus_model::{Scope, ServiceName};
-use haus_store::{CredentialQuery, CredentialRow, SortBy};
+use haus_store::{CredentialQuery, SortBy};
 use haus_trail::Action;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
@@ -69,7 +70,7 @@ async fn create(
     let new = checked(&desk, body)?;
     let row = desk.vaulting.create(&desk, &caller, new).await?;
     let location = format!("/api/credentials/{}", row.id);
-    let mut response = (StatusCode::CREATED, Shown::of(&desk, row).await?).into_response();
+    let mut response = (StatusCode::CREATED, Shown::of(row, None)).into_response();
     if let Ok(location) = HeaderValue::from_str(&location) {
         response.headers_mut().insert(header::LOCATION, location);
     }
@@ -146,8 +147,8 @@ async fn list(
         (status = 429, description = "too many refused requests", body = Problem),
         (status = 503, description = "the ledger cannot be read", body = Problem)))]
 async fn one(State(desk): DeskState, caller: Caller, Path(id): Path<String>) -> Result<Shown, Refusal> {
-    let row = readable(&desk, &caller, &id).await?;
-    Ok(Shown::of(&desk, row).await?)
+    let Card { row, rotation } = Card::clone(&*readable(&desk, &caller, &id).await?);
+    Ok(Shown::of(row, rotation))
 }
 
 /// Its versions without their values, the oldest first.
@@ -160,36 +161,31 @@ async fn one(State(desk): DeskState, caller: Caller, Path(id): Path<String>) -> 
         (status = 429, description = "too many refused requests", body = Problem),
         (status = 503, description = "the ledger cannot be read", body = Problem)))]
 async fn versions(State(desk): DeskState, caller: Caller, Path(id): Path<String>) -> Answer<Vec<Version>> {
-    let row = readable(&desk, &caller, &id).await?;
-    let versions = desk.registrar.read(move |ledger| ledger.versions(&row.id)).await?;
+    let card = readable(&desk, &caller, &id).await?;
+    let versions = desk.registrar.read(move |ledger| ledger.versions(&card.row.id)).await?;
     Ok(Json(versions.into_iter().map(view::version).collect()))
 }
 
 /// The credential of a path, for whoever may see its metadata. A stranger does not learn which ids there are.
-async fn readable(desk: &Desk, caller: &Caller, id: &str) -> Result<CredentialRow, Problem> {
-    let row = find(desk, id).await?;
+async fn readable(desk: &Desk, caller: &Caller, id: &str) -> Result<Arc<Card>, Problem> {
+    let card = desk.registrar.card(id).await?;
     let own = own_service(caller);
-    match row {
-        Some(row) if own.is_some_and(|own| row.scope.contains(&own)) => Ok(row),
-        row => {
-            let named = row.as_ref().map_or_else(|| "credential:*".to_owned(), subject);
+    match card {
+        Some(card) if own.is_some_and(|own| card.row.scope.contains(&own)) => Ok(card),
+        card => {
+            let named = card.as_ref().map_or_else(|| "credential:*".to_owned(), |card| subject(&card.row));
             desk.guard.require(desk, caller, &Scope::Read, Action::CredentialRead, &named).await?;
-            row.ok_or_else(|| unknown(id))
+            card.ok_or_else(|| unknown(id))
         }
     }
 }
 
 /// The credential of a path, for an administrator.
-async fn owned(desk: &Desk, caller: &Caller, action: Action, id: &str) -> Result<CredentialRow, Problem> {
-    let row = find(desk, id).await?;
-    let named = row.as_ref().map_or_else(|| "credential:*".to_owned(), subject);
+async fn owned(desk: &Desk, caller: &Caller, action: Action, id: &str) -> Result<Arc<Card>, Problem> {
+    let card = desk.registrar.card(id).await?;
+    let named = card.as_ref().map_or_else(|| "credential:*".to_owned(), |card| subject(&card.row));
     desk.guard.require(desk, caller, &Scope::Admin, action, &named).await?;
-    row.ok_or_else(|| unknown(id))
-}
-
-async fn find(desk: &Desk, id: &str) -> Result<Option<CredentialRow>, Problem> {
-    let id = id.to_owned();
-    desk.registrar.read(move |ledger| ledger.credential(&id)).await
+    card.ok_or_else(|| unknown(id))
 }
 
 fn unknown(id: &str) -> Problem {

@@ -57,8 +57,9 @@ const PROBES_MAX: usize = 1_024;
 const COMMAND_PROBES_MAX: usize = 16;
 
 /// After a picture for the gateway that was made for announced instances, the engine does something else for
-/// so many times as long.
+/// so many times as long, and for at least so long: they come by the thousand.
 const PUBLISH_REST: u32 = 4;
+const PUBLISH_REST_MIN: Duration = Duration::from_millis(20);
 
 /// How long requests may take after the gateway has stopped accepting.
 const GATEWAY_DRAIN: Duration = Duration::from_secs(10);
@@ -335,7 +336,7 @@ impl Engine {
                 self.conductor.drain(now, "the house goes down");
             }
             Input::Ask(ask) => self.handle_ask(ask),
-            Input::Announced => self.follow_announced(),
+            Input::Announced => self.stale_outside = true,
             Input::Armed(armed) => self.armed(armed),
             Input::Supplied(service, lack) => self.supplied(&service, lack),
             Input::Synced(outcome) => self.reload_synced(outcome),
@@ -344,12 +345,14 @@ impl Engine {
 
     /// Carries out every decision, then shows the gateway the result.
     fn settle(&mut self) {
+        // Announced instances come by the thousand: their changes are followed together, not one by one.
+        if self.stale_outside && (self.stale || self.clock.now() >= self.rested_at) {
+            self.follow_announced();
+        }
         while let Some(action) = self.conductor.poll_action() {
             self.act(action);
         }
-        // Announced instances come by the thousand: their changes are shown together, not one by one.
-        let outside = self.stale_outside && self.clock.now() >= self.rested_at;
-        if self.stale || outside {
+        if self.stale {
             self.publish();
         }
         self.tell_when_up();
@@ -357,7 +360,7 @@ impl Engine {
 
     fn publish(&mut self) {
         let begun = self.clock.now();
-        (self.stale, self.stale_outside) = (false, false);
+        self.stale = false;
         self.tell_standings();
         self.shown = None;
         let seen = self.seen();
@@ -366,7 +369,7 @@ impl Engine {
             self.note(EventKind::Gateway, "gateway", &format!("the old routes stay in force: {error}"));
         }
         let ended = self.clock.now();
-        self.rested_at = ended.after(ended.since(begun) * PUBLISH_REST);
+        self.rested_at = ended.after((ended.since(begun) * PUBLISH_REST).max(PUBLISH_REST_MIN));
     }
 
     fn tell_when_up(&mut self) {

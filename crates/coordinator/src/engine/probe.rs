@@ -5,7 +5,7 @@ use crate::spawn::SEARCH_PATH;
 use haus_model::health::{ProbeKind, ProbeOutcome};
 use haus_model::service::Service;
 use haus_model::{InstanceId, PortName};
-use haus_probe::ProbeTarget;
+use haus_probe::{HttpMethod, ProbeTarget};
 use haus_supervise::account;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -69,6 +69,7 @@ impl Engine {
             ProbeKind::Http { get, port, expect } => {
                 let address = self.address(service, id, port.as_ref())?;
                 Ok(ProbeTarget::Http {
+                    method: HttpMethod::Get,
                     address,
                     host: address.to_string(),
                     path: fill("health.get", get)?,

@@ -127,8 +127,9 @@ impl Engine {
 
     /// Instances that announced themselves changed: shows them to the gateway, and to those who need them.
     pub(super) fn follow_announced(&mut self) {
+        // Before the directory is read: what changes from here on is told again.
         self.desk.directory.taken_up();
-        self.stale_outside = true;
+        (self.stale, self.stale_outside) = (true, false);
         let outside = self.desk.directory.outside();
         let names = self.house.services.keys().filter(|name| self.runs_outside(name));
         let present: BTreeSet<ServiceName> = names

@@ -1,7 +1,8 @@
-//! Restarts of services that systemd keeps running: on this machine by asking systemd, on others not from here.
+//! Restarts of services that systemd keeps running: on this machine by asking systemd, on others not from
+//! here.
 //!
-//! Threat: whoever may restart a service could otherwise restart any unit of the machine. The unit is the one in
-//! the places file, which only root writes; it is never part of a request.
+//! Threat: whoever may restart a service could otherwise restart any unit of the machine. The unit is the one
+//! in the places file, which only root writes; it is never part of a request.
 
 use super::Engine;
 use crate::journal::Journal;

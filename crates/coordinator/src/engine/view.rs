@@ -120,12 +120,13 @@ impl Engine {
         let entry = row.entry();
         InstanceStatus {
             id: entry.id.clone(),
+            name: row.frame.name().to_owned(),
             run: entry.run,
             pid: None,
             phase: entry.phase.clone(),
             health: entry.state,
             since: self.clock.wall_of(entry.since),
-            why: format!("{}: {}", row.frame.name(), entry.why),
+            why: entry.why.clone(),
             restarts: 0,
             address: entry.address.clone(),
             ports: entry.ports.iter().map(|(name, number)| (name.to_string(), *number)).collect(),
@@ -143,6 +144,7 @@ impl Engine {
         let row = rows.binary_search_by(|row| row.entry().id.cmp(&view.id)).ok().map(|index| &rows[index]);
         InstanceStatus {
             id: view.id.clone(),
+            name: view.id.to_string(),
             run: view.run,
             pid: view.pid,
             phase: view.phase.as_str().to_owned(),

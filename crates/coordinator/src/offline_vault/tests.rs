@@ -6,6 +6,7 @@ use haus_model::deployment::{Deployment, Overlap, UnitSettings};
 use haus_model::{Credential, CredentialKind, CredentialSource};
 use haus_store::TrailQuery;
 use haus_trail::{Action, Outcome};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -33,6 +34,7 @@ fn house() -> House {
         keep: 3,
         overlap: Overlap::Safe,
         unit: UnitSettings::default(),
+        asks: BTreeSet::new(),
     });
     api.credentials = ["made", "filed", "given"]
         .map(|name| (name.to_uppercase(), name.parse().unwrap()))
@@ -184,4 +186,6 @@ fn what_it_makes_is_for_its_own_account_alone() {
         let mode = std::fs::metadata(ground.state().join(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0, "{name}: {mode:o}");
     }
+    let mode = std::fs::metadata(ground.state()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o755, "services pass through it");
 }

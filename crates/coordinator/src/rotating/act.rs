@@ -234,8 +234,8 @@ impl Job<'_> {
         }
     }
 
-    /// A service on a host gets its files from `haus apply` alone. Where the old value ends with the rotation it
-    /// would stand there without a valid one, so the rotation ends instead.
+    /// A service on a host gets its files from `haus apply` alone. Where the old value ends with the rotation
+    /// it would stand there without a valid one, so the rotation ends instead.
     fn leave_to_apply(&self, service: &Service) -> Done {
         if self.rotation.has_server {
             return Err(lasting(format!(

@@ -12,7 +12,7 @@ mod kept;
 
 use crate::api::{Caller, Who};
 use crate::desk::Desk;
-use crate::vaulting::{fresh_id, subject};
+use crate::vaulting::{fresh_id, keep_sealed, subject};
 use act::{Stop, instances, is_well};
 use haus_api::credential::RotationView;
 use haus_api::{Problem, ProblemCode};
@@ -147,7 +147,6 @@ impl Rotating {
         let Start { known: Known { row, versions, .. }, value, overlap, has_server, consumers } = start;
         let now = desk.clock.wall();
         let next = versions.iter().map(|version| version.version).max().unwrap_or(row.version) + 1;
-        let sealed = desk.vaulting.seal_version(&row, next, &value, now)?;
         let order = Order {
             id: fresh_id()?,
             credential: row.id.clone(),
@@ -159,9 +158,6 @@ impl Rotating {
         };
         let rotation = Rotation::new(order, now)
             .map_err(|error| Problem::new(ProblemCode::Internal, crate::chain(&error)))?;
-        let mut writes = first;
-        writes.push(Write::VersionAdd(Box::new(sealed)));
-        writes.push(Write::RotationPut(Box::new(kept::row(&rotation, now))));
         let entry = desk.registrar.entry(caller, Action::CredentialRotate, subject(&row), Outcome::Allowed);
         let entry = entry
             .detail("id", row.id.clone())
@@ -169,7 +165,14 @@ impl Rotating {
             .detail("step", rotation.step.as_str())
             .detail("from_version", rotation.from_version.to_string())
             .detail("to_version", next.to_string());
-        desk.registrar.commit(Batch::of(writes, entry)).await?;
+        keep_sealed(desk, || {
+            let sealed = desk.vaulting.seal_version(&row, next, &value, now)?;
+            let mut writes = first.clone();
+            writes.push(Write::VersionAdd(Box::new(sealed)));
+            writes.push(Write::RotationPut(Box::new(kept::row(&rotation, now))));
+            Ok(Batch::of(writes, entry.clone()))
+        })
+        .await?;
         Ok(rotation)
     }
 

@@ -5,7 +5,7 @@
 //! and only where the plan says `given: true`, and its readers stay those of the plan.
 
 use super::row::{self, subject};
-use super::{Vaulting, fresh_id};
+use super::{Vaulting, fresh_id, keep_sealed};
 use crate::api::Caller;
 use crate::desk::Desk;
 use haus_api::{Problem, ProblemCode};
@@ -13,7 +13,6 @@ use haus_model::{Credential, CredentialKind, CredentialSource, Secret, ServiceNa
 use haus_store::{Batch, CredentialOrigin, CredentialRow, VersionState, Write};
 use haus_trail::{Action, Outcome};
 use haus_vault::SystemEntropy;
-use std::time::Duration;
 
 /// Characters of a generated value when nobody says how many.
 pub(crate) const LENGTH_DEFAULT: u32 = 48;
@@ -43,12 +42,6 @@ pub(crate) struct NewCredential {
     /// Days between rotations.
     pub rotate_days: Option<u32>,
 }
-
-/// How often a value is sealed anew while the key ring changes.
-const SEAL_TRIES: u32 = 20;
-
-/// Pause between two of these; the change itself takes some milliseconds.
-const SEAL_PAUSE: Duration = Duration::from_millis(10);
 
 impl Vaulting {
     /// Makes a credential with its first version; it is on disk when this returns.
@@ -85,23 +78,14 @@ impl Vaulting {
             .detail("id", row.id.clone())
             .detail("version", row.version.to_string())
             .detail("value", if given { "given" } else { "generated" });
-        let mut tries_left = SEAL_TRIES;
-        loop {
+        keep_sealed(desk, || {
             let mut version = self.seal_version(&row, row.version, &value, now)?;
             version.state = VersionState::Current;
             let create = Write::CredentialCreate(Box::new(row.clone()), Box::new(version));
-            match desk.registrar.commit(Batch::of(vec![create], entry.clone())).await {
-                // The key ring was rotated in between: the value is sealed anew, under the active key.
-                Err(problem) if problem.code == ProblemCode::Busy && tries_left > 0 => {
-                    tries_left -= 1;
-                    tokio::time::sleep(SEAL_PAUSE).await;
-                }
-                outcome => {
-                    outcome?;
-                    return Ok(row);
-                }
-            }
-        }
+            Ok(Batch::of(vec![create], entry.clone()))
+        })
+        .await?;
+        Ok(row)
     }
 }
 

@@ -1,8 +1,8 @@
 //! Values for hosts: what `haus apply` brings there, version by version.
 //!
 //! Threat: this is the one road on which an administrator gets values at all. So it leads to nothing but what
-//! the plan puts on hosts, only who could read the key ring anyway walks it (the house's own account and root,
-//! on this machine), and every value has its entry in the trail before it is opened.
+//! the plan puts on hosts, only who could read the key ring anyway walks it (the house's own account and
+//! root, on this machine), and every value has its entry in the trail before it is opened.
 
 use super::row::{self, subject};
 use super::shelf::served;

@@ -14,6 +14,7 @@ mod keys;
 mod lack;
 mod rewrap;
 mod row;
+mod sealing;
 mod shelf;
 mod sync;
 
@@ -22,6 +23,7 @@ pub(crate) use import::file as value_of_file;
 pub use keys::{KeyPlace, KeysError};
 pub(crate) use keys::{Keys, choose};
 pub(crate) use row::{expired, expiry, fresh_id, has_expired, subject};
+pub(crate) use sealing::keep_sealed;
 pub(crate) use shelf::{Held, Holding};
 
 use crate::registrar::Registrar;

@@ -12,6 +12,7 @@ fn on(mut service: Service, hosts: &[&str]) -> Service {
         keep: 3,
         overlap: haus_model::deployment::Overlap::Safe,
         unit: haus_model::deployment::UnitSettings::default(),
+        asks: BTreeSet::new(),
     });
     service
 }

@@ -1,4 +1,5 @@
-//! kill -9 at every step of an apply and of a rollback: each resource is old or new, and the next apply finishes.
+//! kill -9 at every step of an apply and of a rollback: each resource is old or new, and the next apply
+//! finishes.
 
 use super::talk::{Fault, Talk, changes, secret_version, secrets};
 use super::world::{World, archive};
@@ -8,13 +9,15 @@ use haus_model::resource::{Content, FileSpec, ResourceId, Spec};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 /// A machine with something on it, and what is wanted.
 fn begin() -> (World, Vec<Spec>, Vec<u8>) {
     let world = World::in_memory();
     fs::write(world.root().join("etc/old.conf"), "old\n").expect("writes");
     fs::create_dir(world.root().join("etc/empty")).expect("makes");
-    let archive = archive(&[("app.py", "1"), ("data/.gitkeep", "")]);
+    static ARCHIVE: OnceLock<Vec<u8>> = OnceLock::new();
+    let archive = ARCHIVE.get_or_init(|| archive(&[("app.py", "1"), ("data/.gitkeep", "")])).clone();
     let release = world.release(&archive, &["sh", "-c", "cp app.py built"]);
     let secret = FileSpec {
         path: "/etc/app/key".into(),
@@ -97,10 +100,11 @@ fn an_apply_may_die_at_the_last_share_of_its_steps() {
 
 fn apply_dies(share: u32) {
     let (tree, states) = reference(Ending::Commit);
+    let (fresh, specs, _) = begin();
+    let old = fresh.talk().observe(&specs).expect("observes").states;
     let mut steps = share;
     loop {
         let (world, specs, archive) = begin();
-        let old = world.talk().observe(&specs).expect("observes").states;
         if !dies_at(&world, steps, |talk| whole(talk, &specs, &archive, Ending::Commit)) {
             break;
         }
@@ -150,7 +154,7 @@ fn a_rollback_may_die_anywhere() {
             // It died before it had said what it is going to do, or after the end.
             Recovered::Nothing if world.tree() == before => continue,
             Recovered::Nothing => {
-                drop(talk.roll_back().unwrap_or_else(|fault| panic!("step {steps}: {fault:?}")))
+                drop(talk.roll_back().unwrap_or_else(|fault| panic!("step {steps}: {fault:?}")));
             }
             Recovered::Closed { .. } => panic!("step {steps}: it was not taken back"),
         }

@@ -4,6 +4,8 @@
 
 mod apply;
 mod crash;
+mod lab;
 mod protocol;
+mod silent;
 mod talk;
 mod world;

@@ -29,7 +29,7 @@ fn another_version_is_one_clear_refusal_and_the_end() {
 fn a_damaged_frame_is_refused_without_quoting_it() {
     let world = World::new();
     let mut talk = world.talk();
-    talk.write(b"\0\0\0\x10J{\"act\":hunter2");
+    talk.write(b"\0\0\0\x0fJ{\"act\":hunter2");
     let refusal = talk.reply().expect_err("refused").refusal();
     assert_eq!(refusal.code, HostCode::Protocol);
     assert!(!format!("{refusal:?}").contains("hunter2"), "{refusal:?}");

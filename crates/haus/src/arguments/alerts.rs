@@ -29,6 +29,9 @@ pub(crate) struct Alerts {
     /// Show also what is held back, not told yet, or just ending.
     #[arg(long)]
     pub all: bool,
+    /// Show what is over: the last hundred alerts.
+    #[arg(long, conflicts_with = "all")]
+    pub past: bool,
     /// Which house, and for whom the answer is written.
     #[command(flatten)]
     pub asked: Asked,

@@ -16,8 +16,8 @@ pub(crate) struct Reach {
     /// The configuration file that ssh reads instead of the user's own.
     #[arg(long, value_name = "FILE")]
     pub ssh_config: Option<PathBuf>,
-    /// Trust a host that is not known yet when it shows the key with this fingerprint (`SHA256:…`), and add it to the known
-    /// hosts. Compare it first; may be given several times.
+    /// Trust a host that is not known yet when it shows the key with this fingerprint (`SHA256:…`), and add
+    /// it to the known hosts. Compare it first; may be given several times.
     #[arg(long = "accept-host-key", value_name = "FINGERPRINT")]
     pub accept_host_key: Vec<String>,
     /// The state folder with the credentials, instead of the usual one.
@@ -43,7 +43,8 @@ pub(crate) struct PlanHosts {
     /// Keep the plan in this file, for `haus apply FILE`.
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Only what belongs to this service, or this resource such as `file:/etc/motd`; may be given several times.
+    /// Only what belongs to this service, or this resource such as `file:/etc/motd`; may be given several
+    /// times.
     #[arg(long, value_name = "NAME")]
     pub only: Vec<String>,
     /// Show resources that are as they should be, too.
@@ -66,7 +67,8 @@ pub(crate) struct ApplyHosts {
     /// Why, for the history and for whoever finds the hosts locked.
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
-    /// Only what belongs to this service, or this resource; may be given several times. Nothing is removed then.
+    /// Only what belongs to this service, or this resource; may be given several times. Nothing is removed
+    /// then.
     #[arg(long, value_name = "NAME")]
     pub only: Vec<String>,
     /// One host after the other instead of all of a wave at once.

@@ -20,6 +20,9 @@ pub(crate) fn cmd_alerts(arguments: &Alerts) -> Result<Code, Failure> {
 
 fn show(arguments: &Alerts) -> Result<Code, Failure> {
     let running = Running::of(&arguments.asked.target)?;
+    if arguments.past {
+        return show_past(arguments, &running);
+    }
     let mut answer = running.ask(running.client.alerts())?;
     if !arguments.all {
         answer.alerts.retain(|alert| alert.state != "resolved");
@@ -30,6 +33,29 @@ fn show(arguments: &Alerts) -> Result<Code, Failure> {
         terminal::out(&text(&answer));
     }
     Ok(code(&answer))
+}
+
+/// What is over is no open item.
+fn show_past(arguments: &Alerts, running: &Running) -> Result<Code, Failure> {
+    let answer = running.ask(running.client.past_alerts())?;
+    if arguments.asked.json {
+        terminal::json(&answer);
+    } else {
+        terminal::out(&past(&answer.alerts));
+    }
+    Ok(DONE)
+}
+
+fn past(alerts: &[Alert]) -> String {
+    if alerts.is_empty() {
+        return "no alert is over that is still known\n".to_owned();
+    }
+    let row = |alert: &Alert| {
+        let Alert { level, subject, kind, since, state_since, why, told, .. } = alert.clone();
+        [level, subject, kind, since, state_since, listing::names(&told), why]
+    };
+    let rows: Vec<_> = alerts.iter().map(row).collect();
+    listing::table(["LEVEL", "SUBJECT", "KIND", "SINCE", "UNTIL", "TOLD", "WHY"], &rows)
 }
 
 /// Something fires: there is an open item, also when nobody is told of it.

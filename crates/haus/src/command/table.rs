@@ -120,10 +120,13 @@ fn rows(status: &HouseStatus) -> Vec<Row> {
     for service in &status.services {
         match service.instances.as_slice() {
             [] => rows.push(service_row(service, status.at)),
-            [only] => rows.push(instance_row(service.name.to_string(), only, service, status.at)),
-            several => {
-                for instance in several {
-                    rows.push(instance_row(instance.id.to_string(), instance, service, status.at));
+            // The only copy that the house runs needs no number; one that registered by itself has a name.
+            [only] if only.name == only.id.to_string() => {
+                rows.push(instance_row(service.name.to_string(), only, service, status.at));
+            }
+            named => {
+                for instance in named {
+                    rows.push(instance_row(instance.name.clone(), instance, service, status.at));
                 }
             }
         }
@@ -198,6 +201,7 @@ mod tests {
     fn service(name: &str, port: Option<u16>, urls: &[&str]) -> ServiceStatus {
         let instance = InstanceStatus {
             id: format!("{name}/1").parse().unwrap(),
+            name: format!("{name}/1"),
             run: 1,
             pid: Some(4_711),
             phase: "healthy".into(),
@@ -286,6 +290,19 @@ mod tests {
             "SERVICE  STATE         SINCE      PID  ADDRESS               HOST      WHY\n\
              web      healthy          0s     4711  -                     -         GET /health answered 200\n\
              db       healthy          0s        -  192.168.200.100:5432  database  GET /health answered 200\n",
+        );
+    }
+
+    #[test]
+    fn who_registered_by_itself_is_called_as_it_calls_itself() {
+        let mut scanner = service("scanner", Some(29_001), &[]);
+        scanner.instances[0].id = "scanner/1000001".parse().unwrap();
+        scanner.instances[0].name = "scanner/desk-1".into();
+        check(
+            vec![scanner],
+            Some(70),
+            "SERVICE         STATE         SINCE      PID  ADDRESS          WHY\n\
+             scanner/desk-1  healthy          0s     4711  127.0.0.1:29001  GET /health answered 200\n",
         );
     }
 

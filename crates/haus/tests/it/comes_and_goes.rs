@@ -59,7 +59,8 @@ fn a_removed_service_is_stopped_as_its_own_plan_said() {
     home.plan(&with(""));
     home.ask(&["reload"]);
     wait_until("its end", SOON, || !is_running(pid));
-    assert!(home.ask(&["logs", "polite"]).contains("asked by INT"));
+    // Its last line is read from the pipe after its end.
+    wait_until("its last word", SOON, || home.ask(&["logs", "polite"]).contains("asked by INT"));
     home.down();
 }
 

@@ -1,9 +1,9 @@
-//! Services that the plan puts on hosts: where they are is in the places file, and the house looks at them from
-//! outside. A second process on another loopback address plays the host.
+//! Services that the plan puts on hosts: where they are is in the places file, and the house looks at them
+//! from outside. A second process on another loopback address plays the host.
 
 use crate::home::{Home, SOON, free_port, server};
 use crate::visitors::Visitors;
-use haus_testkit::{Signal, http_get, is_running, kill, wait_for_end, wait_until};
+use haus_testkit::{Signal, http_get, is_root, is_running, kill, wait_for_end, wait_until};
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -167,6 +167,7 @@ fn a_place_that_moves_takes_its_requests_along_and_none_fails() {
     let first = Far::start("old", old);
     begin(&mut home);
     home.wait_for_phase("api/1", "healthy");
+    home.wait_for_phase("worker/1", "healthy");
     let worker = home.pid("worker/1");
     let visitors = Visitors::start(home.gateway, home.host("api"));
     let second = Far::start("new", new);
@@ -258,5 +259,27 @@ fn what_cannot_be_told_is_refused_at_the_start_or_said_and_offline() {
     wait_until("the house to answer", SOON, || home.try_status().is_some());
     assert!(home.wait_for_phase("api/1", "offline").contains("--places"));
     assert_eq!(home.house.service_pids(), [0; 0]);
+    home.down();
+}
+
+#[test]
+fn a_unit_on_this_machine_is_asked_of_systemd_and_restarted_by_it() {
+    let mut home = Home::new(
+        "hosts: { app: { connect: local } }\nservices:\n  job:\n    as: systemd\n    on: app\n    \
+         run: /usr/bin/true\n    user: nobody\n    health: { process: true, every: 200ms }\n",
+    );
+    let unit = format!("haus-{}-nowhere.service", home.name);
+    let job = json!([{ "instance": 1, "host": "app", "address": "127.0.0.1", "unit": unit }]);
+    let all = json!({ "format": 1, "house": home.name, "stage": "default", "services": { "job": job } });
+    home.house.write("places.json", &all.to_string());
+    begin(&mut home);
+    wait_until("systemd to be asked", SOON, || !home.instance("job/1")["evidence"].is_null());
+    assert!(!home.instance("job/1")["evidence"].as_str().unwrap_or_default().starts_with("exit code 0"));
+    // There is no such unit, whatever runs this machine.
+    let restart = home.house.ask(&["restart", "job"]);
+    let (code, part) =
+        if is_root() { (4, "systemd does not restart job") } else { (3, "sudo systemctl restart") };
+    assert_eq!(restart.code, Some(code), "{restart:?}");
+    assert!(restart.stderr.contains(part) && restart.stderr.contains(&unit), "{restart:?}");
     home.down();
 }

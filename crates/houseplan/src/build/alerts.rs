@@ -21,6 +21,7 @@ pub(super) fn api(draft: &Draft<'_>) -> ApiSettings {
             .history
             .and_then(|history| u32::try_from(history.as_secs().div_ceil(DAY_S)).ok())
             .unwrap_or(usual.history_days),
+        log_bodies: written.log_bodies.unwrap_or(usual.log_bodies),
     }
 }
 

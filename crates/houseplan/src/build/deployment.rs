@@ -3,9 +3,12 @@
 use super::machine::{set, words};
 use crate::draft::{BuildToolDraft, Draft, ServiceDraft, SourceDraft, Stage};
 use crate::path::{within, within_or_absolute};
+use crate::template::{Part, parts};
+use crate::tree::{Node, Value};
 use crate::variable::{Home, Scope};
 use haus_model::deployment::{BuildStep, BuildTool, CodeSource, Deployment, RELEASES_KEPT, UnitSettings};
 use haus_model::service::RunsAs;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Whether the service lives on hosts in this stage.
@@ -91,7 +94,9 @@ pub(super) fn build(scope: Scope<'_, '_>, service: &ServiceDraft<'_>) -> Option<
         steps.push(BuildStep { folder, tool });
     }
     let unit = &written.unit;
+    let asks = named_hosts(service).into_iter().filter_map(|name| name.parse().ok());
     Some(Some(Deployment {
+        asks: asks.filter(|host| !on.contains(host)).collect(),
         on,
         source,
         build: steps,
@@ -106,6 +111,35 @@ pub(super) fn build(scope: Scope<'_, '_>, service: &ServiceDraft<'_>) -> Option<
             socket: unit.socket.is_some_and(|(socket, _)| socket),
         },
     }))
+}
+
+/// The hosts that texts of a service name: `${host.NAME.…}`.
+fn named_hosts(service: &ServiceDraft<'_>) -> BTreeSet<String> {
+    let mut named = BTreeSet::new();
+    let mut look = |text: &str| {
+        for part in parts(text) {
+            if let Part::Variable(name, _) = part
+                && let Some((host, _)) = name.strip_prefix("host.").and_then(|rest| rest.split_once('.'))
+            {
+                named.insert(host.to_owned());
+            }
+        }
+    };
+    service.commands().flat_map(|command| &command.words).for_each(|word| look(&word.text));
+    service.env.iter().for_each(|(_, value)| look(value.text));
+    if let Some(config) = service.config {
+        texts(config, &mut look);
+    }
+    named
+}
+
+/// Every text of a tree.
+fn texts(node: &Node<'_>, look: &mut dyn FnMut(&str)) {
+    match &node.value {
+        Value::Scalar(text, _) => look(text),
+        Value::List(items) => items.iter().for_each(|item| texts(item, look)),
+        Value::Map(entries) => entries.iter().for_each(|entry| texts(&entry.value, look)),
+    }
 }
 
 /// Where the code of a service lies: on a host its current release, in front of you its folder.

@@ -1,8 +1,8 @@
 //! Hosts and networks with their defaults: layers merged, texts filled in, files read.
 
 use crate::draft::{
-    AccessDraft, Command, ContentDraft, Draft, FileDraft, Machine, MergedAccount, MergedFirewall, RuleDraft,
-    Stage,
+    AccessDraft, Command, ContentDraft, Draft, FileDraft, JournalDraft, Machine, MergedAccount,
+    MergedFirewall, RuleDraft, Stage,
 };
 use crate::shape::{parse_reaction, parse_reboot};
 use crate::tree::Text;
@@ -109,13 +109,7 @@ fn settings(scope: Scope<'_, '_>, machine: &Machine<'_, '_>) -> Option<HostSetti
             root: written.root.map(|(root, _)| root),
             allow_users: unique(written.allow_users.iter().map(|user| user.text.to_owned())),
         }),
-        journal: layers()
-            .filter_map(|layer| layer.journal)
-            .reduce(|wide, near| crate::draft::JournalDraft {
-                bytes_max: near.bytes_max.or(wide.bytes_max),
-                keep: near.keep.or(wide.keep),
-            })
-            .map(|written| JournalLimits { bytes_max: written.bytes_max, days_max: written.keep.map(days) }),
+        journal: journal(machine),
         upgrades: upgrades(machine)?,
         time: time(machine),
         nginx: machine
@@ -176,13 +170,15 @@ fn access(written: AccessDraft<'_>, usual: u32) -> Access {
 }
 
 /// The content as whoever applies needs it: templates have become texts, because only here their variables
-/// have a meaning.
+/// have a meaning. What is left to fill in are ports that are chosen when the hosts are known; a plain `${`
+/// is written `$${` still.
 fn source(scope: Scope<'_, '_>, written: ContentDraft<'_>) -> Option<FileSource> {
     Some(match written {
-        ContentDraft::Text(text) => FileSource::Text(scope.filled(text.text)?),
+        ContentDraft::Text(text) => FileSource::Text(scope.template(text.text)?.to_string()),
         ContentDraft::From(file) => FileSource::From(scope.draft.path(file)?),
         ContentDraft::Template(file) => {
-            FileSource::Text(scope.filled(scope.draft.texts.get(&scope.draft.path(file)?)?.text)?)
+            let text = scope.draft.texts.get(&scope.draft.path(file)?)?.text;
+            FileSource::Text(scope.template(text)?.to_string())
         }
         ContentDraft::Credential(name) => FileSource::Credential(name.text.parse().ok()?),
     })
@@ -207,6 +203,11 @@ fn file(scope: Scope<'_, '_>, written: &FileDraft<'_>) -> Option<ManagedFile> {
 
 /// A command with its variables filled in; splitting came before, so a value with spaces stays one word.
 pub(super) fn words(scope: Scope<'_, '_>, command: &Command<'_>) -> Option<Vec<String>> {
+    let home = match scope.home {
+        Home::Machine(machine) => Home::MachineCommand(machine),
+        other @ (Home::MachineCommand(_) | Home::Service(_) | Home::Build(_) | Home::Route) => other,
+    };
+    let scope = Scope { home, ..scope };
     command.words.iter().map(|word| scope.filled(&word.text)).collect()
 }
 
@@ -275,6 +276,15 @@ fn rule(scope: Scope<'_, '_>, written: &RuleDraft<'_>) -> Option<FirewallRule> {
         from: unique(from.into_iter()),
         why: written.why.map_or_else(|| format!("{}/{protocol}", written.port), |why| why.text.to_owned()),
     })
+}
+
+fn journal(machine: &Machine<'_, '_>) -> Option<JournalLimits> {
+    let layers = machine.layers.iter().filter_map(|layer| layer.journal);
+    let written = layers.reduce(|wide, near| JournalDraft {
+        bytes_max: near.bytes_max.or(wide.bytes_max),
+        keep: near.keep.or(wide.keep),
+    })?;
+    Some(JournalLimits { bytes_max: written.bytes_max, days_max: written.keep.map(days) })
 }
 
 fn upgrades(machine: &Machine<'_, '_>) -> Option<Option<Upgrades>> {

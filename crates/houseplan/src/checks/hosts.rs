@@ -156,7 +156,7 @@ fn of_settings<'t>(
         let fault = Fault::new(Code::StepAlways, subject, step.name.span, message);
         session.report(
             fault
-                .label("runs at every apply")
+                .label("runs once for what is written here")
                 .remedy("add `unless: COMMAND` that ends with 0 when it is done"),
         );
     }
@@ -226,7 +226,9 @@ fn origins<'t>(session: &Session<'t>, draft: &Draft<'t>, stage: &Stage<'_, 't>) 
     for (subject, settings) in draft.settings() {
         for origin in rules(settings) {
             let Some(machine) = stage.fleet.machine(origin.text) else { continue };
-            if draft.network(origin.text).is_some() || !machine.addresses().is_empty() {
+            // What is written and no address was reported where it stands.
+            let known = !machine.networks.is_empty() || !machine.addresses().is_empty();
+            if draft.network(origin.text).is_some() || known {
                 continue;
             }
             let message = format!("`{}` has no address that a firewall could know", origin.text);

@@ -93,10 +93,12 @@ fn servers<'t>(stage: &Stage<'_, 't>, claims: &mut Claims<'t>) {
 
 /// Points at both claims.
 fn fault<'t>(port: u16, host: Option<&str>, claim: &Claim<'t>, first: &Claim<'t>) -> Fault<'t> {
-    let owner = match first.subject {
-        Subject::Gateway => "the gateway".to_owned(),
-        Subject::Machine(_) => "the SSH server".to_owned(),
-        other => other.to_string(),
+    let owner = if first.subject == Subject::Gateway {
+        "the gateway".to_owned()
+    } else if matches!(first.subject, Subject::Machine(_)) {
+        "the SSH server".to_owned()
+    } else {
+        first.subject.to_string()
     };
     let on = host.map(|host| format!(" on host {host}")).unwrap_or_default();
     let message = format!("port {port} is already claimed by {owner}{on}");

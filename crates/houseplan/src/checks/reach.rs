@@ -3,7 +3,7 @@
 //! Knows what the plan says about networks. Whatever is between hosts and not in the plan is not judged.
 
 use crate::code::Code;
-use crate::draft::{Draft, MergedFirewall, Place, PortDraft, ServiceDraft, Stage, TargetDraft};
+use crate::draft::{Draft, Machine, MergedFirewall, Place, PortDraft, ServiceDraft, Stage, TargetDraft};
 use crate::fault::{Fault, Session, Subject};
 use crate::path::within;
 use crate::shape::{Range, parse_range};
@@ -228,7 +228,7 @@ fn lets_in(
     firewall: &MergedFirewall<'_, '_>,
     port: u16,
 ) -> bool {
-    let addresses = stage.fleet.at(from).map(|machine| machine.addresses()).unwrap_or_default();
+    let addresses = stage.fleet.at(from).map(Machine::addresses).unwrap_or_default();
     let rules = firewall.allow.iter().filter(|rule| rule.port == port && rule.protocol == Protocol::Tcp);
     for rule in rules {
         if rule.from.is_empty() || addresses.is_empty() {
@@ -269,59 +269,44 @@ fn files<'t>(session: &Session<'t>, draft: &Draft<'t>, stage: &Stage<'_, 't>) {
         for route in &host.routes {
             let TargetDraft::Files { root, of, .. } = &route.target else { continue };
             let subject = Subject::Host(host.host.text);
-            if let Some(of) = of {
-                if draft.service(of.text).is_none() {
-                    let names = draft.service_names();
-                    let remedy = session.suggest.remedy(of.text, names, || "name a service".to_owned());
-                    let message = format!("the files are those of `{}`, which does not exist", of.text);
-                    let fault = Fault::new(Code::RouteNowhere, subject, of.span, message);
-                    session.report(fault.label("unknown service").remedy(remedy));
-                    continue;
-                }
-                if within(Path::new(""), root.text).is_none() {
-                    session.report(crate::path::escape_fault(*root, subject));
-                }
-            }
-            if stage.fleet.machines.is_empty() {
+            let Some(of) = of else { continue };
+            let Some(service) = draft.service(of.text) else {
+                let names = draft.service_names();
+                let remedy = session.suggest.remedy(of.text, names, || "name a service".to_owned());
+                let message = format!("the files are those of `{}`, which does not exist", of.text);
+                let fault = Fault::new(Code::RouteNowhere, subject, of.span, message);
+                session.report(fault.label("unknown service").remedy(remedy));
                 continue;
+            };
+            if within(Path::new(""), root.text).is_none() {
+                session.report(crate::path::escape_fault(*root, subject));
             }
-            let place = *gateway.get_or_insert_with(|| stage.fleet.gateway(draft));
-            elsewhere(session, draft, stage, place, subject, *root, *of);
+            if !stage.fleet.machines.is_empty() {
+                let place = *gateway.get_or_insert_with(|| stage.fleet.gateway(draft));
+                elsewhere(session, stage, place, subject, service, *of);
+            }
         }
     }
 }
 
-/// A folder that is not on the gateway's host.
+/// Code of a service that is not on the gateway's host. The plan's own folder comes along with the gateway.
 fn elsewhere<'t>(
     session: &Session<'t>,
-    draft: &Draft<'t>,
     stage: &Stage<'_, 't>,
     gateway: Place,
     subject: Subject<'t>,
-    root: Text<'t>,
-    of: Option<Text<'t>>,
+    service: &ServiceDraft<'t>,
+    of: Text<'t>,
 ) {
-    let (message, label, remedy) = match of {
-        Some(of) => {
-            let places =
-                draft.service(of.text).map(|service| stage.fleet.places(service)).unwrap_or_default();
-            if places.contains(&gateway) {
-                return;
-            }
-            (
-                format!("the files of `{}` are not on the machine of the gateway", of.text),
-                "on another machine",
-                "let the service and the gateway run on one host: `as: coordinator` with `on`".to_owned(),
-            )
-        }
-        None if gateway == Place::Here || Path::new(root.text).is_absolute() => return,
-        None => (
-            format!("nothing brings `{}` to the host of the gateway", root.text),
-            "beside the plan",
-            "add `of: SERVICE` when it lies in the code of a service, or name an absolute path on the host"
-                .to_owned(),
-        ),
-    };
-    let fault = Fault::new(Code::FilesElsewhere, subject, root.span, message);
-    session.report(fault.label(label).remedy(remedy));
+    if stage.fleet.places(service).contains(&gateway) {
+        return;
+    }
+    let message = format!("the files of `{}` are not on the machine of the gateway", of.text);
+    let fault = Fault::new(Code::FilesElsewhere, subject, of.span, message);
+    session.report(
+        fault
+            .label("on another machine")
+            .related(service.name.span, "the service")
+            .remedy("let the service and the gateway run on one host: `as: coordinator` with `on`"),
+    );
 }

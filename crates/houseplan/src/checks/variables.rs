@@ -42,7 +42,7 @@ pub(super) fn check<'t>(session: &Session<'t>, draft: &Draft<'t>, stage: &Stage<
 }
 
 /// What one host gets: texts, templates and commands of every layer that it has.
-fn machine<'t>(session: &Session<'t>, scope: Scope<'_, 't>, machine: &Machine<'_, 't>) {
+fn machine<'a, 't>(session: &Session<'t>, scope: Scope<'a, 't>, machine: &'a Machine<'a, 't>) {
     let subject = Subject::Machine(machine.name().text);
     for layer in &machine.layers {
         for (_, content) in layer.contents() {
@@ -57,6 +57,7 @@ fn machine<'t>(session: &Session<'t>, scope: Scope<'_, 't>, machine: &Machine<'_
                 plain(session, scope, subject, text);
             }
         }
+        let scope = Scope { home: Home::MachineCommand(machine), ..scope };
         layer.commands().for_each(|command| self::command(session, scope, subject, command));
     }
 }
@@ -138,7 +139,7 @@ fn report<'t>(
             fault(Code::Variable, format!("`${{{name}}}` has no value in {place}"))
                 .label("belongs to a service")
                 .remedy(match scope.home {
-                    Home::Machine(_) => "here are `${domain}`, `${house}`, `${stage}`, `${host}`, `${host.NAME.address}`, `${SERVICE.address}`, `${SERVICE.port}` and the plan's own variables",
+                    Home::Machine(_) | Home::MachineCommand(_) => "here are `${domain}`, `${house}`, `${stage}`, `${host}`, `${host.NAME.address}`, `${SERVICE.address}`, `${SERVICE.port}` and the plan's own variables",
                     Home::Build(_) => "here are `${domain}`, `${house}`, `${stage}`, `${service}`, `${host.NAME.address}` and the plan's own variables",
                     Home::Service(_) | Home::Route => "here are `${domain}`, `${house}`, `${stage}` and the plan's own variables",
                 })
@@ -182,7 +183,7 @@ fn report<'t>(
 fn known<'a>(scope: Scope<'a, '_>) -> Vec<&'a str> {
     let needs = match scope.home {
         Home::Service(service) => service.needs.as_slice(),
-        Home::Build(_) | Home::Machine(_) | Home::Route => &[],
+        Home::Build(_) | Home::Machine(_) | Home::MachineCommand(_) | Home::Route => &[],
     };
     let mut names: Vec<&str> = builtin_variables().to_vec();
     let mut own: Vec<&str> = scope.stage.vars.keys().copied().collect();

@@ -7,7 +7,7 @@ use crate::fault::{Fault, Session, Subject};
 use crate::shape::{parse_keep, parse_repeat, parse_time};
 use crate::tree::{Entry, Node, Text, Value};
 use haus_model::alert::{AlertLevel, MailTls, Weekday};
-use haus_model::house::Anonymous;
+use haus_model::house::{Anonymous, LogBodies};
 
 /// Settings of the API; each is said once over all files.
 pub(super) fn api<'t>(session: &Session<'t>, draft: &mut Draft<'t>, node: &'t Node<'t>) {
@@ -15,7 +15,7 @@ pub(super) fn api<'t>(session: &Session<'t>, draft: &mut Draft<'t>, node: &'t No
         if !claim(session, draft, "api", entry.key_text(), Subject::Api) {
             continue;
         }
-        let ApiDraft { anonymous, heartbeat, trail_days, history } = &mut draft.api;
+        let ApiDraft { anonymous, heartbeat, trail_days, history, log_bodies } = &mut draft.api;
         match entry.key.as_ref() {
             "anonymous" => {
                 *anonymous = entry.value.text().and_then(|word| match word.text {
@@ -27,6 +27,14 @@ pub(super) fn api<'t>(session: &Session<'t>, draft: &mut Draft<'t>, node: &'t No
             "heartbeat" => *heartbeat = duration(node, "heartbeat"),
             "keep_trail" => *trail_days = entry.value.text().and_then(|text| parse_keep(text.text)),
             "keep_history" => *history = duration(node, "keep_history"),
+            "log_bodies" => {
+                *log_bodies = entry.value.text().and_then(|word| match word.text {
+                    "never" => Some(LogBodies::Never),
+                    "asked" => Some(LogBodies::Asked),
+                    "always" => Some(LogBodies::Always),
+                    _ => None,
+                });
+            }
             _ => {}
         }
     }

@@ -3,7 +3,7 @@
 //!
 //! Judges nothing: a host without a road, or an unknown group, is simply as incomplete as it is written.
 
-use super::machine::{
+use super::settings::{
     AccountDraft, DirectoryDraft, FileDraft, MachineDraft, MachineKind, OverrideDraft, RuleDraft,
     SettingsDraft, SiteDraft, StepDraft, TlsDraft, UnitDraft,
 };

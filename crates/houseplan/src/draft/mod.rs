@@ -10,6 +10,7 @@ mod deployment;
 mod fleet;
 mod machine;
 mod service;
+mod settings;
 mod stage;
 mod top;
 
@@ -21,7 +22,7 @@ use crate::tree::{Node, Text};
 use haus_model::CredentialKind;
 use haus_model::alert::{AlertLevel, MailTls, Weekday};
 use haus_model::deployment::UnitType;
-use haus_model::house::Anonymous;
+use haus_model::house::{Anonymous, LogBodies};
 use haus_model::service::{Limits, NewCredential, PortNumber, Recover, Restart, Rollout, RunsAs, Stop};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -30,7 +31,7 @@ use std::time::Duration;
 pub(crate) use command::{Argument, Command};
 pub(crate) use deployment::{BuildToolDraft, DeploymentDraft, SourceDraft};
 pub(crate) use fleet::{Fleet, Machine, MergedAccount, MergedFirewall, MergedSshd, Place};
-pub(crate) use machine::{
+pub(crate) use settings::{
     AccessDraft, ContentDraft, FileDraft, GroupDraft, JournalDraft, MachineDraft, NetworkDraft,
     OverrideDraft, RuleDraft, SettingsDraft,
 };
@@ -68,7 +69,8 @@ pub(crate) struct Draft<'t> {
     machine_index: HashMap<(&'static str, &'t str), usize>,
     /// What the plan wants on every host.
     pub(crate) everywhere: SettingsDraft<'t>,
-    /// Texts of templates and of files with keys, by path relative to the plan's folder; looked up, never iterated.
+    /// Texts of templates and of files with keys, by path relative to the plan's folder; looked up, never
+    /// iterated.
     pub(crate) texts: HashMap<PathBuf, Text<'t>>,
     /// The folder of each file, relative to the plan's folder.
     pub(crate) folders: Vec<PathBuf>,
@@ -229,6 +231,7 @@ pub(crate) struct ApiDraft {
     /// Days; the inner none is `forever`.
     pub(crate) trail_days: Option<Option<u32>>,
     pub(crate) history: Option<Duration>,
+    pub(crate) log_bodies: Option<LogBodies>,
 }
 
 /// Alerts as written.

@@ -1,13 +1,17 @@
 //! Keys of a service that lives on hosts: where its code comes from, how it is built, how systemd runs it.
 
-use super::{Form, Kind, Shape, Word, key, shape, word};
+use super::{Form, HostForm, Kind, Shape, Word, key, shape, word};
 
 pub(super) static SOURCE: Shape = Shape {
     name: "source",
     title: "a source",
     keys: &[
-        key("git", Kind::Text(Form::Git), "A git repository that the host can reach."),
-        key("ref", Kind::Text(Form::GitReference), "With `git`: tag, branch or commit; required."),
+        key("git", Kind::Text(Form::Host(HostForm::Git)), "A git repository that the host can reach."),
+        key(
+            "ref",
+            Kind::Text(Form::Host(HostForm::GitReference)),
+            "With `git`: tag, branch or commit; required.",
+        ),
         key("folder", Kind::Text(Form::Path), "A folder beside the plan, carried to the host."),
     ],
     others: None,
@@ -31,7 +35,7 @@ pub(super) static BUILD_STEP: Shape = Shape {
             "A virtual environment `.venv` from this lock file: `poetry.lock`, or requirements with hashes.",
         ),
         key("npm", Kind::Word(NPM), "Packages from `package-lock.json`."),
-        key("script", Kind::Text(Form::Script), "With `npm`: the script that is run then."),
+        key("script", Kind::Text(Form::Host(HostForm::Script)), "With `npm`: the script that is run then."),
         key("run", Kind::Command, "Any command; no shell runs it."),
     ],
     others: None,
@@ -56,17 +60,17 @@ pub(super) static UNIT: Shape = shape(
         key("type", Kind::Word(UNIT_TYPES), "How systemd sees it as started."),
         key(
             "writable",
-            Kind::List(&Kind::Text(Form::AbsolutePath)),
+            Kind::List(&Kind::Text(Form::Host(HostForm::AbsolutePath))),
             "Folders of the host that it may write besides its data.",
         ),
         key(
             "capabilities",
-            Kind::List(&Kind::Text(Form::Capability)),
+            Kind::List(&Kind::Text(Form::Host(HostForm::Capability))),
             "Capabilities that it needs, such as `CAP_NET_BIND_SERVICE`.",
         ),
         key(
             "without",
-            Kind::List(&Kind::Text(Form::Protection)),
+            Kind::List(&Kind::Text(Form::Host(HostForm::Protection))),
             "Protections that it cannot live with, by systemd's names, such as `MemoryDenyWriteExecute`.",
         ),
         key(

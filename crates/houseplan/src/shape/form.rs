@@ -3,11 +3,7 @@
 use super::contact::{
     is_login, is_mail, is_topic, parse_keep, parse_repeat, parse_server, parse_time, parse_web_url,
 };
-use super::host_form::{
-    is_absolute_path, is_capability, is_git, is_git_reference, is_host_address, is_origin, is_package,
-    is_package_pattern, is_protection, is_public_key, is_script, is_sysctl, is_system, is_unit_name, is_zone,
-    parse_connect, parse_mode, parse_port_rule, parse_range, parse_reaction, parse_reboot,
-};
+use super::host_form::HostForm;
 use haus_model::id::check_name;
 use std::net::IpAddr;
 
@@ -79,52 +75,8 @@ pub(crate) enum Form {
     Topic,
     /// The name of a role, a database or a user of a server.
     Login,
-    /// How a host is reached.
-    Connect,
-    /// A host name or an IP address.
-    HostAddress,
-    /// An IP address alone.
-    IpAddress,
-    /// An IP address, or the name of a network.
-    ListenAddress,
-    /// `debian-12`.
-    System,
-    /// A Debian package.
-    Package,
-    /// A Debian package, or a pattern of several.
-    PackagePattern,
-    /// A path on a host.
-    AbsolutePath,
-    /// Permissions as four octal digits.
-    Mode,
-    /// `reload UNIT` or `restart UNIT`.
-    Reaction,
-    /// A systemd unit with its suffix.
-    UnitName,
-    /// `22/tcp`.
-    PortRule,
-    /// A network or host of the plan, an address, a range.
-    Origin,
-    /// A range of addresses.
-    Range,
-    /// A kernel parameter.
-    Sysctl,
-    /// `never` or a time of day.
-    Reboot,
-    /// A time zone.
-    Zone,
-    /// A line of `authorized_keys`.
-    PublicKey,
-    /// The address of a git repository.
-    Git,
-    /// A tag, a branch or a commit.
-    GitReference,
-    /// A script of `package.json`.
-    Script,
-    /// `CAP_CHOWN`.
-    Capability,
-    /// A directive of systemd that protects.
-    Protection,
+    /// Something about a host.
+    Host(HostForm),
 }
 
 /// The built-in variables, in the order in which the documentation lists them.
@@ -175,29 +127,7 @@ impl Form {
             | Form::Mail
             | Form::Topic
             | Form::Login
-            | Form::Connect
-            | Form::HostAddress
-            | Form::IpAddress
-            | Form::ListenAddress
-            | Form::System
-            | Form::Package
-            | Form::PackagePattern
-            | Form::AbsolutePath
-            | Form::Mode
-            | Form::Reaction
-            | Form::UnitName
-            | Form::PortRule
-            | Form::Origin
-            | Form::Range
-            | Form::Sysctl
-            | Form::Reboot
-            | Form::Zone
-            | Form::PublicKey
-            | Form::Git
-            | Form::GitReference
-            | Form::Script
-            | Form::Capability
-            | Form::Protection => Fill::No,
+            | Form::Host(_) => Fill::No,
         }
     }
 
@@ -207,6 +137,7 @@ impl Form {
             Form::Line | Form::Value => (true, ""),
             // These have checks and codes of their own.
             Form::Name | Form::Reference | Form::RouteHost => return Ok(()),
+            Form::Host(form) => return form.check(text),
             Form::VariableName => (is_identifier(text), "letters, digits and `_`, a letter first"),
             Form::EnvironmentName => (is_identifier(text), "letters, digits and `_`, no digit first"),
             Form::Path | Form::InnerPath | Form::FilePath => (is_path(text), "a path without empty parts"),
@@ -244,51 +175,6 @@ impl Form {
                 (is_topic(text), "a topic without `+`, `#` and empty levels, such as `haus/alerts`")
             }
             Form::Login => (is_login(text), "a name of at most 255 bytes without control characters"),
-            Form::Connect => {
-                (parse_connect(text).is_some(), "`local`, `ssh://USER@HOST:PORT` or `incus:INSTANCE`")
-            }
-            Form::HostAddress => (is_host_address(text), "a host name or an IP address"),
-            Form::IpAddress => (text.parse::<IpAddr>().is_ok(), "an IP address, such as `10.20.0.5`"),
-            Form::ListenAddress => (
-                parse_address(text).is_some() || check_name(text).is_ok(),
-                "an IP address, such as `127.0.0.1` or `::1`, or the name of a network",
-            ),
-            Form::System => (is_system(text), "a system with its version, such as `debian-12`"),
-            Form::Package => {
-                (is_package(text), "the name of a Debian package: lower-case letters, digits, `+`, `-`, `.`")
-            }
-            Form::PackagePattern => {
-                (is_package_pattern(text), "a Debian package, also as a pattern such as `linux-image-*`")
-            }
-            Form::AbsolutePath => {
-                (is_absolute_path(text), "an absolute path without `.`, `..` and a slash at its end")
-            }
-            Form::Mode => (parse_mode(text).is_some(), "four octal digits in quotes, such as `\"0644\"`"),
-            Form::Reaction => (
-                parse_reaction(text).is_some(),
-                "`reload UNIT` or `restart UNIT`, such as `reload nginx.service`",
-            ),
-            Form::UnitName => (is_unit_name(text), "the full name of a unit, such as `night.timer`"),
-            Form::PortRule => (parse_port_rule(text).is_some(), "PORT/tcp or PORT/udp, such as `22/tcp`"),
-            Form::Origin => (
-                is_origin(text),
-                "a network or host of the plan, an address, or a range such as `10.0.0.0/8`",
-            ),
-            Form::Range => (
-                parse_range(text).is_some(),
-                "a range that begins with its first address, such as `10.20.0.0/24`",
-            ),
-            Form::Sysctl => (is_sysctl(text), "a kernel parameter, such as `net.core.somaxconn`"),
-            Form::Reboot => (parse_reboot(text).is_some(), "`never` or a time of day, such as `\"04:00\"`"),
-            Form::Zone => (is_zone(text), "a time zone, such as `Europe/Berlin`"),
-            Form::PublicKey => (is_public_key(text), "one public key, such as `ssh-ed25519 AAAA… NAME`"),
-            Form::Git => (is_git(text), "an address of git, such as `https://git.example/app.git`"),
-            Form::GitReference => (is_git_reference(text), "a tag, a branch or a commit, such as `v1.2`"),
-            Form::Script => (is_script(text), "the name of a script, such as `build`"),
-            Form::Capability => (is_capability(text), "a capability, such as `CAP_NET_BIND_SERVICE`"),
-            Form::Protection => {
-                (is_protection(text), "a directive of systemd, such as `MemoryDenyWriteExecute`")
-            }
         };
         if good { Ok(()) } else { Err(rule) }
     }
@@ -317,32 +203,8 @@ impl Form {
             Form::Server => Some("^[^\\s/@]+:[0-9]+$"),
             Form::Mail => Some("^[^\\s@]+@[^\\s@]+$"),
             Form::Topic => Some("^[^+#\\u0000]+$"),
+            Form::Host(form) => Some(form.pattern()),
             Form::Login => Some("^[^\\u0000-\\u001f]+$"),
-            Form::Connect => Some("^(local|ssh://[^/\\s]+/?|incus:[A-Za-z0-9/-]+)$"),
-            Form::HostAddress => Some("^[A-Za-z0-9.:-]+$"),
-            Form::IpAddress => Some("^[0-9A-Fa-f.:]+$"),
-            Form::ListenAddress => Some("^(\\*|[0-9.]+|\\[?[0-9A-Fa-f:.]+\\]?|[a-z][a-z0-9-]*)$"),
-            Form::System => Some("^[a-z][a-z0-9._-]*$"),
-            Form::Package => Some("^[a-z0-9][a-z0-9+.-]+$"),
-            Form::PackagePattern => Some("^[a-z0-9*?][a-z0-9+.*?-]+$"),
-            Form::AbsolutePath => Some("^/[^\\u0000]+$"),
-            Form::Mode => Some("^[0-7]{4}$"),
-            Form::Reaction => Some("^(reload|restart) [^\\s]+\\.[a-z]+$"),
-            Form::UnitName => {
-                Some("^[^\\s]+\\.(service|socket|timer|target|path|mount|automount|slice|swap)$")
-            }
-            Form::PortRule => Some("^[0-9]+/(tcp|udp)$"),
-            Form::Origin => Some("^[a-z0-9A-F.:/-]+$"),
-            Form::Range => Some("^[0-9A-Fa-f.:]+/[0-9]+$"),
-            Form::Sysctl => Some("^[A-Za-z0-9_-]+[./]"),
-            Form::Reboot => Some("^(never|[0-9][0-9]:[0-9][0-9])$"),
-            Form::Zone => Some("^[A-Za-z0-9_+/-]+$"),
-            Form::PublicKey => Some("(ssh|ecdsa|sk)-[^\\s]+ AAAA"),
-            Form::Git => Some("^[^-\\s][^\\s]*$"),
-            Form::GitReference => Some("^[^-\\s][^\\s]*$"),
-            Form::Script => Some("^[A-Za-z0-9_.:][A-Za-z0-9_.:-]*$"),
-            Form::Capability => Some("^CAP_[A-Z_]+$"),
-            Form::Protection => Some("^[A-Z][A-Za-z0-9]+$"),
         }
     }
 }
@@ -479,7 +341,6 @@ mod tests {
             &["127.0.0.1:80", "[::]:80", ":80", "*:80"],
             &["80", "host:80", "::1:80", "1.2.3.4:0"],
         );
-        check(Form::ListenAddress, &["127.0.0.1", "::", "[::1]", "*", "lan"], &["a.b", "1.2.3"]);
         check(Form::Domain, &["a.example", "localhost"], &["", "a..b", "-a", "a b"]);
         check(Form::Account, &["ltc", "_x", "www-data"], &["", "1a", "a b"]);
         check(Form::Code, &["HP0105"], &["HP105", "hp0105", "HP01055"]);

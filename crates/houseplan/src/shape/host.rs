@@ -1,7 +1,7 @@
 //! Keys of hosts, groups and networks: how a host is reached and what is wanted on it.
 
 use super::plan::ACCEPT;
-use super::{Entering, Form, Key, Kind, Shape, Word, key, names, required, shape, word};
+use super::{Entering, Form, HostForm, Key, Kind, Shape, Word, key, names, required, shape, word};
 
 static ELEVATIONS: &[Word] = &[
     word("auto", "Nothing when the account is root, otherwise `sudo -n`; the default."),
@@ -13,17 +13,17 @@ static ARCHITECTURES: &[Word] = &[word("amd64", "x86_64."), word("arm64", "aarch
 
 const CONNECT: Key = key(
     "connect",
-    Kind::Text(Form::Connect),
+    Kind::Text(Form::Host(HostForm::Connect)),
     "How it is reached: `local`, `ssh://USER@HOST:PORT`, `incus:INSTANCE` or `incus:PROJECT/INSTANCE`.",
 );
 const ADDRESS: Key = key(
     "address",
-    Kind::Text(Form::HostAddress),
+    Kind::Text(Form::Host(HostForm::HostAddress)),
     "The name or address by which other hosts reach it; its first network's address when absent, else the host of `connect`.",
 );
 const NETWORKS_OF_HOST: Key = key("networks", Kind::Map(&MEMBERSHIPS), "Its address in each network.");
 const ELEVATION: Key = key("elevation", Kind::Word(ELEVATIONS), "How the rights of root are reached.");
-const OS: Key = key("os", Kind::Text(Form::System), "What it must be, such as `debian-12`.");
+const OS: Key = key("os", Kind::Text(Form::Host(HostForm::System)), "What it must be, such as `debian-12`.");
 const ARCH: Key = key("arch", Kind::Word(ARCHITECTURES), "The processor that it must have.");
 
 macro_rules! settings_keys {
@@ -34,7 +34,7 @@ macro_rules! settings_keys {
             OS,
             ARCH,
             PACKAGES,
-            key("hold", Kind::List(&Kind::Text(Form::PackagePattern)), "Packages that no upgrade may change, also as patterns such as `linux-image-*`."),
+            key("hold", Kind::List(&Kind::Text(Form::Host(HostForm::PackagePattern))), "Packages that no upgrade may change, also as patterns such as `linux-image-*`."),
             key("accounts", Kind::Map(&ACCOUNTS), "Accounts by name."),
             key("directories", Kind::Map(&DIRECTORIES), "Folders by absolute path."),
             key("files", Kind::Map(&FILES), "Files by absolute path."),
@@ -56,8 +56,11 @@ macro_rules! settings_keys {
 }
 
 /// Also a key of the plan itself, where it speaks for every host.
-pub(super) const PACKAGES: Key =
-    key("packages", Kind::List(&Kind::Text(Form::Package)), "Debian packages that must be installed.");
+pub(super) const PACKAGES: Key = key(
+    "packages",
+    Kind::List(&Kind::Text(Form::Host(HostForm::Package))),
+    "Debian packages that must be installed.",
+);
 /// Also a key of the plan itself, where it speaks for every host.
 pub(super) const FIREWALL: Key =
     key("firewall", Kind::Map(&FIREWALL_KEYS), "What may come in; everything else is dropped.");
@@ -105,7 +108,7 @@ pub(super) static NETWORKS: Shape = names(
     "networks",
     "the networks",
     Form::Name,
-    Kind::Either(&Kind::Text(Form::Range), &Kind::Map(&NETWORK)),
+    Kind::Either(&Kind::Text(Form::Host(HostForm::Range)), &Kind::Map(&NETWORK)),
     Entering::Network,
 );
 
@@ -114,7 +117,11 @@ static NETWORK: Shape = shape(
     "a network",
     &[
         key("about", Kind::Text(Form::Line), "What it is for."),
-        required("range", Kind::Text(Form::Range), "Its range in CIDR notation, such as `10.20.0.0/24`."),
+        required(
+            "range",
+            Kind::Text(Form::Host(HostForm::Range)),
+            "Its range in CIDR notation, such as `10.20.0.0/24`.",
+        ),
     ],
 );
 
@@ -122,7 +129,7 @@ static MEMBERSHIPS: Shape = names(
     "memberships",
     "the networks of a host",
     Form::Reference,
-    Kind::Text(Form::IpAddress),
+    Kind::Text(Form::Host(HostForm::IpAddress)),
     Entering::Same,
 );
 
@@ -133,17 +140,21 @@ static ACCOUNT: Shape = shape(
     "account",
     "an account",
     &[
-        key("keys", Kind::List(&Kind::Text(Form::PublicKey)), "Public keys that may log in; no others may."),
+        key(
+            "keys",
+            Kind::List(&Kind::Text(Form::Host(HostForm::PublicKey))),
+            "Public keys that may log in; no others may.",
+        ),
         key("keys_file", Kind::Text(Form::Path), "A file with such keys, a line each."),
         key("groups", Kind::List(&Kind::Text(Form::Account)), "Further groups of the system."),
         key(
             "shell",
-            Kind::Text(Form::AbsolutePath),
+            Kind::Text(Form::Host(HostForm::AbsolutePath)),
             "`/bin/bash` when absent; of a system account `/usr/sbin/nologin`.",
         ),
         key(
             "home",
-            Kind::Text(Form::AbsolutePath),
+            Kind::Text(Form::Host(HostForm::AbsolutePath)),
             "`/home/NAME` when absent; of a system account `/nonexistent`.",
         ),
         key("uid", Kind::Whole(1, 4_294_967_293), "Its number; chosen by the host when absent."),
@@ -160,20 +171,30 @@ const TEMPLATE: Key =
     key("template", Kind::Text(Form::Path), "A file beside the plan; variables in it are filled in.");
 const THEN: Key = key(
     "then",
-    Kind::List(&Kind::Text(Form::Reaction)),
+    Kind::List(&Kind::Text(Form::Host(HostForm::Reaction))),
     "What follows from a change: `reload UNIT` or `restart UNIT`.",
 );
 
-static DIRECTORIES: Shape =
-    names("directories", "the folders", Form::AbsolutePath, Kind::Map(&DIRECTORY), Entering::Same);
+static DIRECTORIES: Shape = names(
+    "directories",
+    "the folders",
+    Form::Host(HostForm::AbsolutePath),
+    Kind::Map(&DIRECTORY),
+    Entering::Same,
+);
 
 static DIRECTORY: Shape = shape(
     "directory",
     "a folder",
-    &[OWNER, GROUP_OF_FILE, key("mode", Kind::Text(Form::Mode), "Permissions. `\"0755\"` when absent.")],
+    &[
+        OWNER,
+        GROUP_OF_FILE,
+        key("mode", Kind::Text(Form::Host(HostForm::Mode)), "Permissions. `\"0755\"` when absent."),
+    ],
 );
 
-static FILES: Shape = names("files", "the files", Form::AbsolutePath, Kind::Map(&FILE), Entering::Same);
+static FILES: Shape =
+    names("files", "the files", Form::Host(HostForm::AbsolutePath), Kind::Map(&FILE), Entering::Same);
 
 static FILE: Shape = Shape {
     name: "file",
@@ -187,7 +208,7 @@ static FILE: Shape = Shape {
         GROUP_OF_FILE,
         key(
             "mode",
-            Kind::Text(Form::Mode),
+            Kind::Text(Form::Host(HostForm::Mode)),
             "Permissions. `\"0644\"` when absent, with `credential` `\"0600\"`.",
         ),
         key(
@@ -201,11 +222,21 @@ static FILE: Shape = Shape {
     one_of: &["text", "from", "template", "credential"],
 };
 
-static LINKS: Shape =
-    names("links", "the links", Form::AbsolutePath, Kind::Text(Form::AbsolutePath), Entering::Same);
+static LINKS: Shape = names(
+    "links",
+    "the links",
+    Form::Host(HostForm::AbsolutePath),
+    Kind::Text(Form::Host(HostForm::AbsolutePath)),
+    Entering::Same,
+);
 
-static SYSCTL: Shape =
-    names("sysctl", "the kernel parameters", Form::Sysctl, Kind::Text(Form::HeaderValue), Entering::Same);
+static SYSCTL: Shape = names(
+    "sysctl",
+    "the kernel parameters",
+    Form::Host(HostForm::Sysctl),
+    Kind::Text(Form::HeaderValue),
+    Entering::Same,
+);
 
 static FIREWALL_KEYS: Shape = shape(
     "firewall",
@@ -213,7 +244,7 @@ static FIREWALL_KEYS: Shape = shape(
     &[
         key(
             "allow",
-            Kind::List(&Kind::Either(&Kind::Text(Form::PortRule), &Kind::Map(&RULE))),
+            Kind::List(&Kind::Either(&Kind::Text(Form::Host(HostForm::PortRule)), &Kind::Map(&RULE))),
             "What is let in: `22/tcp`, or a map with `port`.",
         ),
         key("ping", Kind::Bool, "Whether echo requests are answered. `true` when absent."),
@@ -230,7 +261,7 @@ static RULE: Shape = shape(
         key("protocol", Kind::Word(PROTOCOLS), "TCP or UDP."),
         key(
             "from",
-            Kind::List(&Kind::Text(Form::Origin)),
+            Kind::List(&Kind::Text(Form::Host(HostForm::Origin))),
             "Who may use it: networks and hosts of the plan, addresses, ranges. Everybody when absent.",
         ),
         key("why", Kind::Text(Form::HeaderValue), "Why, for the reader of the rules."),
@@ -275,7 +306,7 @@ static UPGRADES: Shape = shape(
         key("enabled", Kind::Bool, "Whether they run. `true` when absent."),
         key(
             "reboot",
-            Kind::Text(Form::Reboot),
+            Kind::Text(Form::Host(HostForm::Reboot)),
             "When the host restarts by itself if an upgrade wants it: `\"04:00\"` or `never`, the default.",
         ),
     ],
@@ -287,10 +318,10 @@ static TIME: Shape = shape(
     &[
         key(
             "servers",
-            Kind::List(&Kind::Text(Form::HostAddress)),
+            Kind::List(&Kind::Text(Form::Host(HostForm::HostAddress))),
             "Time servers; the system's own when absent.",
         ),
-        key("zone", Kind::Text(Form::Zone), "Zone, such as `Europe/Berlin`."),
+        key("zone", Kind::Text(Form::Host(HostForm::Zone)), "Zone, such as `Europe/Berlin`."),
     ],
 );
 
@@ -304,7 +335,8 @@ static SITE: Shape = Shape {
     one_of: &["text", "from", "template"],
 };
 
-static UNITS: Shape = names("units", "the units", Form::UnitName, Kind::Map(&UNIT), Entering::Same);
+static UNITS: Shape =
+    names("units", "the units", Form::Host(HostForm::UnitName), Kind::Map(&UNIT), Entering::Same);
 
 static UNIT: Shape = shape(
     "host_unit",
@@ -349,12 +381,16 @@ static STEP: Shape = shape(
         required("run", Kind::Command, "The command; no shell runs it."),
         key("unless", Kind::Command, "A command that ends with 0 when nothing is to be done."),
         key("user", Kind::Text(Form::Account), "The account. `root` when absent."),
-        key("in", Kind::Text(Form::AbsolutePath), "The working folder on the host. `/` when absent."),
+        key(
+            "in",
+            Kind::Text(Form::Host(HostForm::AbsolutePath)),
+            "The working folder on the host. `/` when absent.",
+        ),
         key(
             "credentials",
             Kind::Map(&super::service::FILES),
             "File name of each credential, and the credential.",
         ),
-        key("after", Kind::List(&Kind::Text(Form::UnitName)), "Units that must run before."),
+        key("after", Kind::List(&Kind::Text(Form::Host(HostForm::UnitName))), "Units that must run before."),
     ],
 );

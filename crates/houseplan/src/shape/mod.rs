@@ -12,6 +12,7 @@ mod form;
 mod host;
 mod host_form;
 mod plan;
+mod range;
 mod service;
 
 pub(crate) use contact::{is_loopback, parse_keep, parse_repeat, parse_server, parse_time, parse_web_url};
@@ -20,10 +21,10 @@ pub(crate) use form::{
     Fill, Form, builtin_variables, is_host_name, parse_address, parse_listen, parse_rotation,
 };
 pub(crate) use host_form::{
-    Range, is_public_key, parse_connect, parse_mode, parse_port_rule, parse_range, parse_reaction,
-    parse_reboot,
+    HostForm, is_public_key, parse_connect, parse_mode, parse_port_rule, parse_reaction, parse_reboot,
 };
 pub(crate) use plan::{INCLUDED, PLAN};
+pub(crate) use range::{Range, parse_range};
 
 /// What a value may be.
 #[derive(Clone, Copy, Debug)]

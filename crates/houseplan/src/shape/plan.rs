@@ -162,6 +162,12 @@ static ANONYMOUS: &[Word] = &[
     word("none", "Only `/health` and `/ready`."),
 ];
 
+static LOG_BODIES: &[Word] = &[
+    word("never", "Nobody's; the default."),
+    word("asked", "Those of callers who ask for it with `X-Haus-Log-Bodies: yes`."),
+    word("always", "Everybody's, but of callers who say `X-Haus-Log-Bodies: no`."),
+];
+
 /// Shorter and a house of a thousand instances does nothing but report.
 const HEARTBEAT_LEAST_MS: u64 = 1_000;
 /// Longer and an instance that died is found after everybody else noticed.
@@ -188,6 +194,11 @@ static API: Shape = shape(
             "keep_history",
             Kind::Period(DAY_MS, 36_500 * DAY_MS),
             "How long the history of health is kept, in whole days. `30d` when absent.",
+        ),
+        key(
+            "log_bodies",
+            Kind::Word(LOG_BODIES),
+            "Whose bodies the API's log has of calls through the gateway, cleaned and cut.",
         ),
     ],
 );

@@ -3,7 +3,7 @@
 use super::credential::{NEW_CREDENTIAL, NEW_CREDENTIAL_WORDS};
 use super::deployment::{BUILD_STEP, KEEP_MOST, OVERLAPS, SOURCE, UNIT};
 use super::plan::ACCEPT;
-use super::{Entering, Form, Kind, Shape, Word, key, later, names, reserved, shape, word};
+use super::{Entering, Form, HostForm, Kind, Shape, Word, key, later, names, reserved, shape, word};
 
 static RUNS_AS: &[Word] = &[
     word("process", "A child process of the supervisor; the default."),
@@ -63,7 +63,7 @@ pub(super) static SERVICE: Shape = shape(
         key("ports", Kind::Map(&PORTS), "Ports by name; `auto` is chosen once and kept."),
         key(
             "address",
-            Kind::Text(Form::ListenAddress),
+            Kind::Text(Form::Host(HostForm::ListenAddress)),
             "The address that it listens on, or a network: its host's address there. `127.0.0.1` when absent.",
         ),
         key(

@@ -180,7 +180,7 @@ fn texts_and_templates_are_filled_in_for_each_host() {
         }
     };
     assert_eq!(text("/etc/motd"), "sample production on web at info\n");
-    let conf = "domain = app.example\ndb = 10.20.0.6:5432\nme = web 10.20.0.5\nplain = ${kept}\n";
+    let conf = "domain = app.example\ndb = 10.20.0.6:5432\nme = web 10.20.0.5\nplain = $${kept}\n";
     assert_eq!(text("/etc/app.conf"), conf);
     let conf = &settings.files[Path::new("/etc/app.conf")];
     assert_eq!(conf.check.as_deref().unwrap(), ["app", "--check", "{}"]);

@@ -1,5 +1,5 @@
-//! Is a resource as it should be, and if not: what happens to it, why, and with which difference. One file per family of
-//! kinds. Order, removal and everything between resources is not known here.
+//! Is a resource as it should be, and if not: what happens to it, why, and with which difference. One file
+//! per family of kinds. Order, removal and everything between resources is not known here.
 
 mod accounts;
 mod packages;

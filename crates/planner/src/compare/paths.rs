@@ -1,4 +1,5 @@
-//! Folders, files and links. What stands in a place and is something else is never replaced, except an empty folder by a link.
+//! Folders, files and links. What stands in a place and is something else is never replaced, except an empty
+//! folder by a link.
 
 use super::{Around, Difference, Obstacle, Verdict, describe, other_kind};
 use crate::diff::{access, all_new, becomes, gone, new, texts};
@@ -130,7 +131,8 @@ fn content_change(spec: &FileSpec, state: &State, ours: bool) -> Vec<DiffLine> {
     }
 }
 
-/// Whether a plan may hold what stands in a file: never in the place of a secret, and of private files only our own.
+/// Whether a plan may hold what stands in a file: never in the place of a secret, and of private files only
+/// our own.
 pub(crate) fn may_be_shown(spec: &FileSpec, access: &Access, ours: bool) -> bool {
     let for_all = access.mode & 0o004 != 0;
     !matches!(spec.content, Content::Secret(_)) && (ours || for_all)

@@ -129,8 +129,8 @@ pub(super) fn unit(spec: &UnitSpec, state: &State, around: &Around<'_>) -> Verdi
     if reasons.is_empty() {
         return Verdict::AsWished;
     }
-    // A unit that a package or somebody else brings was not made by us, also when it comes within this plan; and one whose
-    // file we have just written is known to systemd before it was ever started.
+    // A unit that a package or somebody else brings was not made by us, also when it comes within this plan;
+    // and one whose file we have just written is known to systemd before it was ever started.
     if around.made_unit && around.ours.is_none() {
         return Difference::create(reasons.join(", "), diff).into();
     }

@@ -1,5 +1,6 @@
-//! Gathers the resources of one host: several words may want the same package, unit or folder, and each of them is one
-//! resource in the end. Adds the needs that follow from paths and accounts. Knows no word of the plan.
+//! Gathers the resources of one host: several words may want the same package, unit or folder, and each of
+//! them is one resource in the end. Adds the needs that follow from paths and accounts. Knows no word of the
+//! plan.
 
 use super::View;
 use crate::desired::Listening;
@@ -108,6 +109,7 @@ impl<'a> Collector<'a> {
     pub(crate) fn add(&mut self, wish: Wish) -> ResourceId {
         let id = wish.spec.id();
         let Wish { spec, why, service, needs, guarded } = wish;
+        let guarded = guarded || crate::doors::is_door(&spec);
         let new = Resource { id: id.clone(), spec, needs: BTreeSet::new(), service, why, guarded };
         let resource = self.resources.entry(id.clone()).or_insert(new);
         resource.needs.extend(needs);

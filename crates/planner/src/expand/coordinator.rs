@@ -1,23 +1,29 @@
 //! Our own coordinator on a host: the program, the plan's folder, where other services are, one unit.
 //! What it supervises there is its own business and makes no resources.
 
+use super::View;
 use super::collect::{Collector, UnitWish};
 use super::service::Place;
 use super::service_units;
-use super::system::WRITTEN;
+use super::system::{WRITTEN, numeric_address};
+use super::variables::near;
 use crate::names::{Names, coordinator_unit, house_config, house_root, unit_path};
 use haus_model::host::{Access, Architecture, Host, Protocol};
-use haus_model::placement::PLACES_FILE;
+use haus_model::placement::{PLACES_FILE, PlacedHost, PlacedInstance, Placements};
 use haus_model::resource::{
     Content, FileSpec, LinkSpec, ReleaseSource, ReleaseSpec, ResourceId, Spec, SwitchSpec,
 };
-use haus_model::service::{RunsAs, Service};
-use haus_model::{PlacedHost, PlacedInstance, Placements};
+use haus_model::service::{PortNumber, RunsAs, Service};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 const PROGRAMS: &str = "/usr/local/lib/haus";
 const PROGRAM: &str = "/usr/local/bin/haus";
+
+/// Under a new plan the coordinator goes on; as an old program it ends and is started again as the new one.
+const RELOAD: &str = "/bin/sh -c 'if [ /proc/${MAINPID}/exe -ef /usr/local/bin/haus ]; \
+    then kill -HUP ${MAINPID}; else kill -TERM ${MAINPID}; fi'";
 
 /// Releases of the plan that stay beside the current one.
 const PLANS_KEPT: u32 = 3;
@@ -41,11 +47,7 @@ pub(crate) fn expand(collector: &mut Collector<'_>, service: &Service, steps: &B
         if let Some(port) = place.view.own_ports().get(service, 1, Some(name)) {
             collector.listens(crate::Listening {
                 protocol: Protocol::Tcp,
-                address: service
-                    .address
-                    .parse()
-                    .ok()
-                    .filter(|address: &std::net::IpAddr| !address.is_unspecified()),
+                address: service.address.parse().ok().filter(|address: &IpAddr| !address.is_unspecified()),
                 port,
                 units: BTreeSet::from([unit.clone()]),
                 subject: format!("service {}", service.name),
@@ -57,8 +59,8 @@ pub(crate) fn expand(collector: &mut Collector<'_>, service: &Service, steps: &B
         service: Some(service.name.clone()),
         enabled: Some(true),
         running: Some(true),
-        // A new program needs a new start; for a new plan alone a reload would do, but a unit has one answer to changes.
-        restart: true,
+        // A new plan is read while the services go on; a new program is started by the reload itself.
+        restart: false,
         reads,
         needs: steps.clone(),
         ..UnitWish::default()
@@ -69,7 +71,8 @@ pub(crate) fn expand(collector: &mut Collector<'_>, service: &Service, steps: &B
     }
 }
 
-/// The program under its hash, and the link by which people and the unit find it. The old one stays until the new one runs.
+/// The program under its hash, and the link by which people and the unit find it. The old one stays until the
+/// new one runs.
 fn program(collector: &mut Collector<'_>, place: &Place<'_>) -> Vec<ResourceId> {
     let view = place.view;
     let learned = view.inputs.learned.get(&view.host.name).and_then(|learned| learned.architecture);
@@ -111,22 +114,24 @@ fn plan_folder(collector: &mut Collector<'_>, place: &Place<'_>) -> Option<Resou
     Some(collector.add(place.wish(Spec::Switch(switch), "")))
 }
 
-/// Where services under systemd are: the coordinator cannot choose their ports, so it is told.
+/// Where services are that this coordinator does not start itself: it cannot choose their ports, so it is
+/// told.
 fn places(collector: &mut Collector<'_>, place: &Place<'_>) -> ResourceId {
     let view = place.view;
     let mut placements = Placements::none(view.house.name.clone(), view.house.stage.clone());
-    for host in view.house.hosts.values() {
-        placements.hosts.insert(host.name.clone(), PlacedHost { address: host.address.clone() });
+    for service in view.house.services.values() {
+        let instances = placed(view, service);
+        for instance in &instances {
+            if let Some(host) = view.house.hosts.get(&instance.host) {
+                let address = host.address.clone();
+                placements.hosts.insert(host.name.clone(), PlacedHost { address });
+            }
+        }
+        if !instances.is_empty() {
+            placements.services.insert(service.name.clone(), instances);
+        }
     }
-    for service in view.house.services.values().filter(|service| service.runs_as == RunsAs::Systemd) {
-        let hosts = service.deployment.iter().flat_map(|deployment| &deployment.on);
-        let hosts = hosts.filter_map(|name| view.house.hosts.get(name));
-        let copies = hosts.flat_map(|host| (1..=service.instances.max(1)).map(move |own| (host, own)));
-        // Counted through all hosts, so that a number stands once in its service.
-        let placed = (1..).zip(copies).map(|(number, (host, own))| placed(place, service, host, number, own));
-        placements.services.insert(service.name.clone(), placed.collect());
-    }
-    let text = serde_json::to_string_pretty(&placements).expect("places are plain data with texts as keys");
+    let text = serde_json::to_string_pretty(&placements).expect("places are plain JSON");
     let folder = house_config(place.names.house);
     collector.own_folders(&folder, &place.why);
     let spec = FileSpec {
@@ -138,18 +143,47 @@ fn places(collector: &mut Collector<'_>, place: &Place<'_>) -> ResourceId {
     collector.add(place.wish(Spec::File(spec), ""))
 }
 
-/// One copy of a service: its number through all hosts, and on its own host.
-fn placed(place: &Place<'_>, service: &Service, host: &Host, number: u32, own: u32) -> PlacedInstance {
-    let view = place.view;
-    let is_here = host.name == view.host.name;
-    let port = |name| view.ports.get(&host.name)?.get(service, own, Some(name));
-    PlacedInstance {
-        instance: number,
-        host: host.name.clone(),
-        address: if is_here { super::variables::near(&service.address) } else { host.address.clone() },
-        ports: service.ports.keys().filter_map(|name| Some((name.clone(), port(name)?))).collect(),
-        unit: Some(format!("{}.service", Names::new(view.house, service).unit_stem(own))),
+/// Instances of a service that something else keeps running: systemd anywhere, or the coordinator of another
+/// host.
+fn placed(view: View<'_>, service: &Service) -> Vec<PlacedInstance> {
+    let is_systemd = match service.runs_as {
+        RunsAs::Systemd => true,
+        RunsAs::Process => false,
+        RunsAs::Coordinator | RunsAs::External => return Vec::new(),
+    };
+    let on = service.deployment.iter().flat_map(|deployment| &deployment.on);
+    let elsewhere = on.filter(|host| is_systemd || **host != view.host.name);
+    let hosts: Vec<&Host> = elsewhere.filter_map(|name| view.house.hosts.get(name)).collect();
+    let mut placed = Vec::new();
+    for host in hosts {
+        let is_here = host.name == view.host.name;
+        // What listens on one address is reached there; a name would have to be looked up.
+        let far = || match service.address.parse::<IpAddr>() {
+            Ok(own) if !own.is_unspecified() && !own.is_loopback() => own.to_string(),
+            Ok(_) | Err(_) => {
+                numeric_address(view.host, host).map_or(host.address.clone(), |ip| ip.to_string())
+            }
+        };
+        let address = if is_here { near(&service.address) } else { far() };
+        for ordinal in 1..=service.instances.max(1) {
+            let port = |name| match service.ports.get(name)? {
+                PortNumber::Fixed(number) => Some(*number),
+                // Another coordinator chooses and tells nobody.
+                PortNumber::Auto => view.ports.get(&host.name)?.get(service, ordinal, Some(name)),
+            };
+            let ports = service.ports.keys().filter_map(|name| Some((name.clone(), port(name)?)));
+            let unit = format!("{}.service", Names::new(view.house, service).unit_stem(ordinal));
+            placed.push(PlacedInstance {
+                // Counted through all hosts.
+                instance: u32::try_from(placed.len() + 1).unwrap_or(u32::MAX),
+                host: host.name.clone(),
+                address: address.clone(),
+                ports: ports.collect(),
+                unit: is_systemd.then_some(unit),
+            });
+        }
     }
+    placed
 }
 
 fn unit_text(place: &Place<'_>) -> String {
@@ -167,7 +201,7 @@ After=network-online.target
 Type=notify
 NotifyAccess=all
 {user}ExecStart={PROGRAM} serve {plan} --stage {stage} --host {host}
-ExecReload=/bin/kill -HUP $MAINPID
+ExecReload={RELOAD}
 Restart=always
 RestartSec=1s
 KillMode=mixed

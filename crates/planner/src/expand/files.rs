@@ -90,7 +90,8 @@ impl Collector<'_> {
         Some(self.add(Wish::new(Spec::File(spec), why)))
     }
 
-    /// This folder and those above it that are ours: below `/etc/haus`, `/srv` and `/usr/local/lib/haus`, passable for all.
+    /// This folder and those above it that are ours: below `/etc/haus`, `/srv` and `/usr/local/lib/haus`,
+    /// passable for all.
     pub(crate) fn own_folders(&mut self, folder: &Path, why: &str) {
         const ROOTS: [&str; 2] = ["/srv", "/usr/local/lib"];
         let mut folders: Vec<PathBuf> = folder.ancestors().map(Path::to_owned).collect();

@@ -41,7 +41,8 @@ pub(crate) fn expand(collector: &mut Collector<'_>, firewall: &Firewall) {
     collector.unit(UNIT, wish);
 }
 
-/// Declared, deleted and defined in one transaction: nft loads it as a whole, so no packet sees half a filter.
+/// Declared, deleted and defined in one transaction: nft loads it as a whole, so no packet sees half a
+/// filter.
 fn rules(firewall: &Firewall) -> String {
     let mut text = WRITTEN.to_owned();
     text.push_str("\ntable inet haus\ndelete table inet haus\ntable inet haus {\n  chain input {\n");

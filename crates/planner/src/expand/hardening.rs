@@ -1,5 +1,6 @@
-//! The protections of every unit of ours, as one table. A service takes single ones back by their name (`without`), by
-//! folders that it writes (`writable`) or by capabilities; whoever reads the table knows what holds.
+//! The protections of every unit of ours, as one table. A service takes single ones back by their name
+//! (`without`), by folders that it writes (`writable`) or by capabilities; whoever reads the table knows what
+//! holds.
 
 /// One protection of systemd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,8 +15,8 @@ pub struct Directive {
 
 macro_rules! directives {
     ($($name:literal $value:literal $why:literal;)*) => {
-        /// What holds for every service unless its plan takes it back. `CapabilityBoundingSet`, `AmbientCapabilities` and
-        /// `ReadWritePaths` are made from the plan's words.
+        /// What holds for every service unless its plan takes it back. `CapabilityBoundingSet`,
+        /// `AmbientCapabilities` and `ReadWritePaths` are made from the plan's words.
         pub const DIRECTIVES: &[Directive] =
             &[$(Directive { name: $name, value: $value, why: $why }),*];
     };
@@ -55,4 +56,24 @@ const WRITES_CODE: [&str; 9] = ["node", "npm", "npx", "deno", "bun", "java", "do
 pub(crate) fn writes_code(program: &str) -> bool {
     let name = program.rsplit('/').next().unwrap_or(program);
     WRITES_CODE.contains(&name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_for_people_says_the_same() {
+        let page = include_str!("../../../../docs/ops/units.md");
+        for Directive { name, value, why } in DIRECTIVES {
+            assert!(page.contains(&format!("| `{name}` | `{value}` | {why} |")), "{name}");
+        }
+        assert!(page.contains(&WRITES_CODE.join(", ")));
+    }
+
+    #[test]
+    fn a_program_is_known_by_its_last_part() {
+        assert!(writes_code("/usr/bin/node"));
+        assert!(!writes_code("nodejs-like"));
+    }
 }

@@ -1,5 +1,5 @@
-//! From the plan's words to resources: everything composite is taken apart here, so that whoever compares or acts
-//! knows primitives only. One file per word of the plan. Not known here: what a host has already.
+//! From the plan's words to resources: everything composite is taken apart here, so that whoever compares or
+//! acts knows primitives only. One file per word of the plan. Not known here: what a host has already.
 
 mod accounts;
 mod collect;
@@ -105,7 +105,8 @@ fn expand_host(view: View<'_>) -> DesiredHost {
     }
 }
 
-/// Hosts with a service that one of ours needs. Processes under a coordinator count: they start with it.
+/// Hosts with a service that one of ours needs, or that it names by a variable. Processes under a coordinator
+/// count: they start with it.
 fn needed_hosts(view: View<'_>) -> BTreeSet<HostName> {
     let hosts_of = |name: &ServiceName| {
         let deployment = view.house.services.get(name).and_then(|service| service.deployment.as_ref());
@@ -114,10 +115,13 @@ fn needed_hosts(view: View<'_>) -> BTreeSet<HostName> {
     let here = view.house.services.values().filter(|service| {
         service.deployment.as_ref().is_some_and(|deployment| deployment.on.contains(&view.host.name))
     });
+    let asked = here.clone().filter_map(|service| service.deployment.as_ref()).flat_map(|on| on.asks.iter());
+    let asked: BTreeSet<HostName> = asked.filter(|host| **host != view.host.name).cloned().collect();
     here.flat_map(|service| service.needs.iter())
         // What also runs here is needed from here.
         .filter(|name| !hosts_of(name).any(|host| *host == view.host.name))
         .flat_map(hosts_of)
         .cloned()
+        .chain(asked)
         .collect()
 }

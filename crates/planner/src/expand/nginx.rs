@@ -1,4 +1,5 @@
-//! nginx sites: the file, the link that switches it on, a reload. The server's own configuration is not touched.
+//! nginx sites: the file, the link that switches it on, a reload. The server's own configuration is not
+//! touched.
 
 use super::collect::{Collector, UnitWish, Wish};
 use haus_model::host::Access;
@@ -20,7 +21,8 @@ pub(crate) fn expand(collector: &mut Collector<'_>) {
                 check: Some(vec!["nginx".to_owned(), "-t".to_owned()]),
             };
             let file = collector.add(Wish::new(Spec::File(spec), &why).needs([packages.clone()]));
-            // The link comes last: one that leads nowhere would keep nginx from starting after a crash in between.
+            // The link comes last: one that leads nowhere would keep nginx from starting after a crash in
+            // between.
             let link = LinkSpec {
                 path: PathBuf::from("/etc/nginx/sites-enabled").join(name),
                 target: PathBuf::from("../sites-available").join(name),

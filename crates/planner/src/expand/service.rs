@@ -1,5 +1,5 @@
-//! A service that systemd runs: account, folders, configuration, credentials, release, what runs before the first start.
-//! Its units and proofs are made in `service_units`.
+//! A service that systemd runs: account, folders, configuration, credentials, release, what runs before the
+//! first start. Its units and proofs are made in `service_units`.
 
 use super::View;
 use super::collect::{Collector, Wish, file_id, nothing_read};
@@ -39,7 +39,8 @@ impl<'a> Place<'a> {
     pub(crate) fn variables(&self, ordinal: u32) -> InstanceVariables<'a> {
         let own_credentials = match self.service.new_credential {
             NewCredential::Restart => false,
-            // systemd's copies are made at the start; who reads a new value while it runs needs the file itself.
+            // systemd's copies are made at the start; who reads a new value while it runs needs the file
+            // itself.
             NewCredential::Signal(_) | NewCredential::Reread => true,
         };
         InstanceVariables { view: self.view, service: self.service, ordinal, own_credentials }
@@ -242,8 +243,8 @@ fn prepare(collector: &mut Collector<'_>, place: &Place<'_>, ready: &mut Ready) 
     ready.needs.extend(last);
 }
 
-/// A command gets the same environment as the service. Its credentials lie where whoever runs it says, so their paths are put
-/// together there, by a shell that replaces itself.
+/// A command gets the same environment as the service. Its credentials lie where whoever runs it says, so
+/// their paths are put together there, by a shell that replaces itself.
 fn with_environment(
     place: &Place<'_>,
     run: Vec<String>,

@@ -200,14 +200,14 @@ fn service_file(place: &Place<'_>, variables: &InstanceVariables<'_>) -> Result<
         .clone()
         .unwrap_or_else(|| format!("{} of the house {}", service.name, place.names.house));
     file.set("Description", literal(&about.replace('\n', " "), Context::Environment));
-    let stem = variables.unit_stem();
     let mut others = vec!["network-online.target".to_owned()];
     others.extend(services_here(place).map(|other| format!("{}.service", other.unit_stem(1))));
-    file.set("Wants", others.join(" "));
     if settings.socket {
-        file.set("Requires", format!("{stem}.socket"));
-        others.push(format!("{stem}.socket"));
+        // Only wanted: each of the two files names the other, and systemd's check of the first one refuses
+        // what it requires and does not find.
+        others.push(format!("{}.socket", variables.unit_stem()));
     }
+    file.set("Wants", others.join(" "));
     file.set("After", others.join(" "));
     let restarts = service.recover.restart != Restart::Never && settings.calendar.is_none();
     if restarts {
@@ -297,8 +297,8 @@ fn commands(
     Ok(())
 }
 
-/// A systemd without growing pauses gets one in the middle: short enough to be useful, long enough that a restart of a
-/// database does not use up all tries.
+/// A systemd without growing pauses gets one in the middle: short enough to be useful, long enough that a
+/// restart of a database does not use up all tries.
 fn restart(file: &mut UnitFile, place: &Place<'_>) {
     let recover = &place.service.recover;
     let word = match recover.restart {

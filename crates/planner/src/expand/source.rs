@@ -1,5 +1,5 @@
-//! Where content and code come from: from words of the plan to bytes that are known by hash, and to commands of a build.
-//! Whether a source can be reached is found out on a host, not here.
+//! Where content and code come from: from words of the plan to bytes that are known by hash, and to commands
+//! of a build. Whether a source can be reached is found out on a host, not here.
 
 use super::collect::Collector;
 use crate::names::Names;
@@ -166,8 +166,8 @@ pub(crate) fn program_folders(deployment: &Deployment) -> Vec<PathBuf> {
     deployment.build.iter().filter_map(folder).collect()
 }
 
-/// Links of a service inside its release: the path from the release, and the way back to the data folder. Relative, so that
-/// a release can be built under another name before it gets its own.
+/// Links of a service inside its release: the path from the release, and the way back to the data folder.
+/// Relative, so that a release can be built under another name before it gets its own.
 pub(crate) fn release_links(names: &Names<'_>) -> BTreeMap<PathBuf, PathBuf> {
     let links = names.service.links.iter().map(|(link, data)| {
         let path: PathBuf = names.service.folder.join(link).components().collect();

@@ -7,8 +7,8 @@ use haus_model::resource::{Content, FileSpec, Spec};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-/// sshd takes the first value that it reads, in the order of names: images of clouds bring a `50-cloud-init.conf` that
-/// allows passwords, and ours must stand before it.
+/// sshd takes the first value that it reads, in the order of names: images of clouds bring a
+/// `50-cloud-init.conf` that allows passwords, and ours must stand before it.
 const DROP_IN: &str = "/etc/ssh/sshd_config.d/10-haus.conf";
 
 pub(crate) fn expand(collector: &mut Collector<'_>, sshd: &Sshd) {

@@ -1,5 +1,5 @@
-//! Commands of a host's own. They run in the order of their names, and before services of the house unless they ask to run
-//! after one of them. What a command does is known to nobody here.
+//! Commands of a host's own. They run in the order of their names, and before services of the house unless
+//! they ask to run after one of them. What a command does is known to nobody here.
 
 use super::collect::{Collector, Wish, unit_id};
 use crate::names;

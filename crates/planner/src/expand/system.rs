@@ -93,7 +93,8 @@ fn journal(collector: &mut Collector<'_>, limits: &JournalLimits) {
     collector.unit("systemd-journald.service", wish);
 }
 
-/// The package's own files stay as they are: lists in ours are added to its lists, values override its values.
+/// The package's own files stay as they are: lists in ours are added to its lists, values override its
+/// values.
 fn upgrades(collector: &mut Collector<'_>, upgrades: &Upgrades, hold: &BTreeSet<String>) {
     let why = collector.view.word("upgrades");
     let packages = collector.package("unattended-upgrades", &why);
@@ -160,7 +161,8 @@ fn time(collector: &mut Collector<'_>, time: &TimeSync) {
     let wish = UnitWish {
         why: why.clone(),
         enabled: Some(true),
-        // Its package starts it. Inside a container systemd refuses to, for good reasons: asking for it would never end.
+        // Its package starts it. Inside a container systemd refuses to, for good reasons: asking for it would
+        // never end.
         running: None,
         restart: true,
         reads,
@@ -196,8 +198,9 @@ fn hosts_file(collector: &Collector<'_>) -> String {
     text
 }
 
-/// How this host reaches another by number: its address when it is one, otherwise on a network that both share.
-fn numeric_address(here: &Host, other: &Host) -> Option<IpAddr> {
+/// How this host reaches another by number: its address when it is one, otherwise on a network that both
+/// share.
+pub(crate) fn numeric_address(here: &Host, other: &Host) -> Option<IpAddr> {
     let shared = || other.networks.iter().find(|(network, _)| here.networks.contains_key(*network));
     let address = other.address.parse().ok();
     address.or_else(|| Some(*shared().or_else(|| other.networks.iter().next())?.1))

@@ -3,10 +3,12 @@
 
 use super::View;
 use crate::names::{Names, coordinator_unit};
+use haus_model::host::Host;
 use haus_model::json::Json;
 use haus_model::service::{RunsAs, Service};
 use haus_model::template::{Template, Variable};
 use haus_model::{HostName, PortName, ServiceName};
+use std::net::IpAddr;
 
 /// Where the credential files of a running unit are.
 #[derive(Clone, Copy)]
@@ -28,8 +30,8 @@ pub(crate) struct InstanceVariables<'a> {
 }
 
 impl View<'_> {
-    /// A text of this host with its variables: `${SERVICE.address}`, `${SERVICE.port}`, `${HOST.address}`, and the four
-    /// words of the house that a file beside the plan cannot have got while the plan was read.
+    /// A text of this host with its variables: `${SERVICE.address}`, `${SERVICE.port}`, `${HOST.address}`,
+    /// and the four words of the house that a file beside the plan cannot have got while the plan was read.
     pub(crate) fn fill_text(&self, text: &str) -> Result<String, Variable> {
         let words: [(&str, &str); 4] = [
             ("${domain}", &self.house.domain),
@@ -81,7 +83,7 @@ impl View<'_> {
         match self.host_of(service) {
             None => Some(service.address.clone()),
             Some(host) if *host == self.host.name => Some(near(&service.address)),
-            Some(host) => Some(self.house.hosts.get(host)?.address.clone()),
+            Some(host) => Some(far(&service.address, self.house.hosts.get(host)?)),
         }
     }
 
@@ -93,7 +95,8 @@ impl View<'_> {
         {
             return Some(number);
         }
-        // A process under a coordinator or an external service: only a number that stands in the plan is known.
+        // A process under a coordinator or an external service: only a number that stands in the plan is
+        // known.
         match service.ports.get(port.or_else(|| service.main_port())?)? {
             haus_model::service::PortNumber::Fixed(number) => Some(*number),
             haus_model::service::PortNumber::Auto => None,
@@ -113,6 +116,14 @@ pub(crate) fn near(address: &str) -> String {
         "0.0.0.0" | "*" | "" => "127.0.0.1".to_owned(),
         "::" | "[::]" => "::1".to_owned(),
         other => other.to_owned(),
+    }
+}
+
+/// The address of a listener on another host: one that it listens on alone, otherwise that of its host.
+pub(crate) fn far(address: &str, host: &Host) -> String {
+    match address.parse::<IpAddr>() {
+        Ok(own) if !own.is_unspecified() && !own.is_loopback() => own.to_string(),
+        Ok(_) | Err(_) => host.address.clone(),
     }
 }
 

@@ -1,5 +1,5 @@
-//! Would a change close the door by which we come? What can be seen beforehand is refused; what cannot (addresses behind
-//! translation, keys) is left to the revert that every guarded change brings.
+//! Would a change close the door by which we come? What can be seen beforehand is refused; what cannot
+//! (addresses behind translation, keys) is left to the revert that every guarded change brings.
 
 use crate::desired::DesiredHost;
 use crate::findings::About;
@@ -86,8 +86,8 @@ struct Door<'a> {
 }
 
 impl Door<'_> {
-    /// Ports of the host by which we may have come. A port of the plan on which nobody listens there is forwarded from
-    /// somewhere, so any of the server's ports may be the one.
+    /// Ports of the host by which we may have come. A port of the plan on which nobody listens there is
+    /// forwarded from somewhere, so any of the server's ports may be the one.
     fn ports_before(&self) -> BTreeSet<u16> {
         match self.port {
             Some(port) if self.present.is_empty() || self.present.contains(&port) => BTreeSet::from([port]),

@@ -1,5 +1,5 @@
-//! Houses, hosts and services for tests: a bare one of each, and JSON that is laid over it, so that a test says only what
-//! it is about.
+//! Houses, hosts and services for tests: a bare one of each, and JSON that is laid over it, so that a test
+//! says only what it is about.
 
 use haus_model::deployment::Deployment;
 use haus_model::health::{Expectation, HealthCheck, ProbeKind};
@@ -77,7 +77,8 @@ pub(crate) fn settings(before: &HostSettings, over: &Value) -> HostSettings {
     laid_over(before, &over)
 }
 
-/// A service from short words: `on`, `git`, `folder`, `run`, `env`, `get` and `calendar` besides the model's own.
+/// A service from short words: `on`, `git`, `folder`, `run`, `env`, `get` and `calendar` besides the model's
+/// own.
 pub(crate) fn service(name: &str, over: &Value) -> Service {
     let mut over = over.as_object().unwrap().clone();
     let mut deployment = Deployment {
@@ -87,6 +88,7 @@ pub(crate) fn service(name: &str, over: &Value) -> Service {
         keep: 3,
         overlap: haus_model::deployment::Overlap::Safe,
         unit: haus_model::deployment::UnitSettings::default(),
+        asks: std::collections::BTreeSet::new(),
     };
     if let Some(on) = over.remove("on") {
         deployment.on = serde_json::from_value(on).unwrap();

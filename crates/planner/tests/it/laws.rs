@@ -1,4 +1,5 @@
-//! What must hold for every house: random wishes, one after the other, on simulated hosts, with an apply that may be cut off.
+//! What must hold for every house: random wishes, one after the other, on simulated hosts, with an apply that
+//! may be cut off.
 
 use crate::fixture;
 use crate::simulated_host::{Node, SimulatedHost, text_file};
@@ -86,7 +87,7 @@ fn settings(bits: &mut Bits) -> serde_json::Map<String, Value> {
     match bits.below(4) {
         1 => {
             over["files"]["/etc/app.key"] =
-                json!({ "source": { "credential": "key" }, "access": access(0o600) })
+                json!({ "source": { "credential": "key" }, "access": access(0o600) });
         }
         2 => {
             over["files"]["/etc/app.key"] = json!({ "source": { "text": "no key\n" }, "access": access(0o644), "then": [{ "reload": "ssh" }] });
@@ -172,7 +173,10 @@ fn plan(house: &House, inputs: &Inputs, hosts: &Hosts) -> ChangeSet {
 fn may_show(host: &SimulatedHost, plan: &HostPlan) -> bool {
     let path = Path::new("/etc/app.key");
     let for_all = matches!(host.paths.get(path), Some(Node::File { access, .. }) if access.mode & 0o004 != 0);
-    let is_secret = |change: &Change| matches!(&change.spec, Spec::File(file) if file.path == path && matches!(file.content, Content::Secret(_)));
+    let is_secret = |change: &Change| match &change.spec {
+        Spec::File(file) => file.path == path && matches!(file.content, Content::Secret(_)),
+        _ => false,
+    };
     for_all && !plan.changes.iter().any(is_secret)
 }
 
@@ -238,7 +242,9 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
 
     #[test]
-    fn after_applying_nothing_is_left_to_do(before in any::<u64>(), wishes in prop::collection::vec(any::<u64>(), 1..5)) {
+    fn after_applying_nothing_is_left_to_do(
+        before in any::<u64>(), wishes in prop::collection::vec(any::<u64>(), 1..5),
+    ) {
         let mut hosts = hosts(before);
         for wish in wishes {
             let (house, inputs) = wanted(wish);
@@ -250,7 +256,8 @@ proptest! {
 
     #[test]
     fn a_cut_changes_nothing_about_the_end(
-        before in any::<u64>(), first in any::<u64>(), second in any::<u64>(), cuts in prop::collection::vec(0_usize..100, 1..4),
+        before in any::<u64>(), first in any::<u64>(), second in any::<u64>(),
+        cuts in prop::collection::vec(0_usize..100, 1..4),
     ) {
         let mut start = hosts(before);
         let (house, inputs) = wanted(first);
@@ -278,7 +285,9 @@ proptest! {
     }
 
     #[test]
-    fn a_changed_plan_is_noticed(before in any::<u64>(), wish in any::<u64>(), at in any::<prop::sample::Index>()) {
+    fn a_changed_plan_is_noticed(
+        before in any::<u64>(), wish in any::<u64>(), at in any::<prop::sample::Index>(),
+    ) {
         let (house, inputs) = wanted(wish);
         let changes = plan(&house, &inputs, &hosts(before));
         let mut value = serde_json::to_value(&changes).unwrap();

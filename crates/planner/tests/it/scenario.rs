@@ -1,5 +1,5 @@
-//! Plays a scenario: a script of what a plan says and what hosts are goes in, a transcript of the plans comes out.
-//! The language stands in `scenarios/README.md`.
+//! Plays a scenario: a script of what a plan says and what hosts are goes in, a transcript of the plans comes
+//! out. The language stands in `scenarios/README.md`.
 
 use crate::fixture::{self, object};
 use crate::simulated_host::{Node, SimulatedHost, Unit, text_file};
@@ -81,7 +81,7 @@ impl Player {
                         members.remove(member).unwrap();
                     }
                     serde_json::Value::Array(list) if !member.is_empty() => {
-                        list.retain(|item| item != member)
+                        list.retain(|item| item != member);
                     }
                     place => *place = serde_json::Value::Null,
                 }

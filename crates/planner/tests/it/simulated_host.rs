@@ -1,7 +1,8 @@
-//! A host in memory: what a change does there, as simply as it can be said, and what an observation brings home.
+//! A host in memory: what a change does there, as simply as it can be said, and what an observation brings
+//! home.
 //!
-//! It is the reference for the laws of planning, so it takes nothing for granted: a file without its folder, an owner
-//! who is not there, a unit without its file are faults of the plan and end the test.
+//! It is the reference for the laws of planning, so it takes nothing for granted: a file without its folder,
+//! an owner who is not there, a unit without its file are faults of the plan and end the test.
 
 use haus_model::Timestamp;
 use haus_model::argv::UnitVerb;

@@ -1,7 +1,7 @@
 //! Many probes at once: one that hangs holds up none of the others.
 
 use crate::{PATIENT, assert_bad, assert_good};
-use haus_probe::{Expectation, ProbeTarget, probe};
+use haus_probe::{Expectation, HttpMethod, ProbeTarget, probe};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -24,7 +24,7 @@ async fn good_server() -> SocketAddr {
 
 fn get(address: SocketAddr) -> ProbeTarget {
     let expect = Expectation { text: Some("ok".into()), ..Expectation::default() };
-    ProbeTarget::Http { address, host: "x".into(), path: "/health".into(), expect }
+    ProbeTarget::Http { method: HttpMethod::Get, address, host: "x".into(), path: "/health".into(), expect }
 }
 
 // One thread, so that whoever blocks it blocks everybody.

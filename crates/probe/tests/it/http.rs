@@ -1,7 +1,7 @@
 //! HTTP and TCP: servers that answer well, badly, never, forever.
 
 use crate::{HASTY, PATIENT, ask, assert_bad, assert_good};
-use haus_probe::{Expectation, ProbeTarget};
+use haus_probe::{Expectation, HttpMethod, ProbeTarget};
 use haus_testkit::free_port;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 fn target(address: SocketAddr, path: &str, expect: Expectation) -> ProbeTarget {
-    ProbeTarget::Http { address, host: "room.zimmer.localhost".into(), path: path.into(), expect }
+    let (method, host) = (HttpMethod::Get, "room.zimmer.localhost".into());
+    ProbeTarget::Http { method, address, host, path: path.into(), expect }
 }
 
 fn json(text: &str) -> Expectation {
@@ -74,6 +75,22 @@ async fn a_good_answer_is_good_and_was_asked_plainly() {
     assert!(asked.starts_with("get /health?token=hunter2 http/1.1\r\n"), "{asked}");
     assert!(asked.contains("\r\nhost: room.zimmer.localhost\r\n"), "{asked}");
     assert!(asked.contains("\r\nconnection: close\r\n"), "{asked}");
+}
+
+#[tokio::test]
+async fn a_head_is_asked_as_one_and_its_missing_body_is_not_waited_for() {
+    let (address, asked, _task) = serve(|mut stream: TcpStream| async move {
+        // The length of the body that a GET would get; the connection stays open.
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n").await;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let (method, host) = (HttpMethod::Head, "x".into());
+    let asks =
+        ProbeTarget::Http { method, address, host, path: "/up".into(), expect: Expectation::default() };
+    let outcome = ask(&asks, PATIENT).await;
+    assert_good(&outcome, &format!("HEAD http://{address}/up: 200 in "));
+    assert!(asked.lock().unwrap().starts_with("HEAD /up HTTP/1.1\r\n"));
 }
 
 #[tokio::test]
@@ -200,6 +217,12 @@ async fn what_cannot_be_asked_is_an_outcome() {
     assert_bad(&ask(&target(address, "health", plain.clone()), PATIENT).await, path);
     assert_bad(&ask(&target(address, "", plain.clone()), PATIENT).await, path);
     assert_bad(&ask(&target(address, "/a b\u{1b}\n", plain.clone()), PATIENT).await, "could not be asked");
-    let host = ProbeTarget::Http { address, host: "a\r\nX: y".into(), path: "/".into(), expect: plain };
+    let host = ProbeTarget::Http {
+        method: HttpMethod::Get,
+        address,
+        host: "a\r\nX: y".into(),
+        path: "/".into(),
+        expect: plain,
+    };
     assert_bad(&ask(&host, PATIENT).await, "could not be asked");
 }

@@ -84,6 +84,42 @@ pub struct CredentialChange {
     pub rotate_days: Option<Option<u32>>,
 }
 
+impl CredentialChange {
+    /// Makes the change in a row, but for its time and revision.
+    pub fn apply(&self, row: &mut CredentialRow) {
+        let CredentialChange {
+            description,
+            metadata,
+            kind,
+            scope,
+            expires_at,
+            rotation_required,
+            rotate_days,
+        } = self;
+        if let Some(description) = description {
+            row.description.clone_from(description);
+        }
+        if let Some(metadata) = metadata {
+            row.metadata.clone_from(metadata);
+        }
+        if let Some(kind) = kind {
+            row.kind = *kind;
+        }
+        if let Some(scope) = scope {
+            row.scope.clone_from(scope);
+        }
+        if let Some(expires_at) = expires_at {
+            row.expires_at = *expires_at;
+        }
+        if let Some(required) = rotation_required {
+            row.rotation_required = *required;
+        }
+        if let Some(days) = rotate_days {
+            row.rotate_days = *days;
+        }
+    }
+}
+
 /// The life of a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VersionState {

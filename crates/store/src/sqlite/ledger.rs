@@ -8,9 +8,11 @@ mod identity;
 mod registry;
 mod sweep;
 pub(crate) mod trail;
+mod trail_blocks;
 mod versions;
 
 use super::fault::RowError;
+use super::tail::Tail;
 use super::{SqliteStore, open};
 use crate::error::StoreError;
 use crate::ledger::{
@@ -44,12 +46,21 @@ fn name(service: Option<&ServiceName>) -> Option<&str> {
     service.map(ServiceName::as_str)
 }
 
-/// Carries out a batch inside a savepoint of the writer: all of it, or the first conflict.
-fn apply(connection: &Connection, batch: &Batch) -> Result<Committed> {
+/// Carries out a batch inside a transaction of the writer: all of it, or the first conflict.
+fn apply(connection: &Connection, tail: &mut Tail, batch: &Batch) -> Result<Committed> {
+    let mut changed = Vec::new();
     for write in &batch.writes {
-        apply_one(connection, write)?;
+        if let Write::CredentialUpdate { id, if_revision, change, at } = write {
+            changed.push(credentials::update(connection, id, *if_revision, change, *at)?);
+        } else {
+            apply_one(connection, write)?;
+        }
     }
-    trail::append(connection, &batch.entries)
+    if batch.entries.is_empty() {
+        return Ok(Committed { changed, ..Committed::default() });
+    }
+    let trail = tail.append(connection, &batch.entries)?;
+    Ok(Committed { trail, head: tail.head(), changed })
 }
 
 fn apply_one(connection: &Connection, write: &Write) -> Result<()> {
@@ -57,7 +68,7 @@ fn apply_one(connection: &Connection, write: &Write) -> Result<()> {
     match write {
         Write::CredentialCreate(row, version) => credentials::create(db, row, version),
         Write::CredentialUpdate { id, if_revision, change, at } => {
-            credentials::update(db, id, *if_revision, change, *at)
+            credentials::update(db, id, *if_revision, change, *at).map(drop)
         }
         Write::CredentialDelete { id, if_revision } => credentials::delete(db, id, *if_revision),
         Write::CredentialUsed { ids, at } => credentials::used(db, ids, *at),
@@ -108,11 +119,11 @@ impl SqliteStore {
 
 impl Ledger for SqliteStore {
     fn submit(&self, batch: Batch, done: OnCommitted) {
-        self.writer.submit(COMMIT, move |connection| apply(connection, &batch), done);
+        self.writer.submit(COMMIT, move |connection, tail| apply(connection, tail, &batch), done);
     }
 
     fn commit(&self, batch: Batch) -> Result<Committed, StoreError> {
-        self.writer.write(COMMIT, move |connection| apply(connection, &batch))
+        self.writer.write(COMMIT, move |connection, tail| apply(connection, tail, &batch))
     }
 
     fn trail_head(&self) -> Result<Head, StoreError> {
@@ -124,7 +135,7 @@ impl Ledger for SqliteStore {
     }
 
     fn trail(&self, query: &TrailQuery) -> Result<Vec<Entry>, StoreError> {
-        self.read("read the trail", |connection| trail::entries(connection, query))
+        self.read_together("read the trail", |connection| trail::entries(connection, query))
     }
 
     fn prune_trail(&self, before: Timestamp, note: NewEntry) -> Result<u64, StoreError> {
@@ -134,8 +145,8 @@ impl Ledger for SqliteStore {
         let (mut removed, mut note) = (0, Some(note));
         loop {
             let with = note.clone();
-            let step = self.writer.write("prune the trail", move |connection| {
-                trail::prune_step(connection, last, with.as_ref())
+            let step = self.writer.write("prune the trail", move |connection, tail| {
+                trail::prune_step(connection, tail, last, with.as_ref())
             })?;
             if step == 0 {
                 return Ok(removed);
@@ -238,9 +249,9 @@ impl Ledger for SqliteStore {
     fn sweep(&self, now: Timestamp, history_before: Timestamp) -> Result<u64, StoreError> {
         let mut removed = 0;
         loop {
-            let step = self
-                .writer
-                .write("sweep the ledger", move |connection| sweep::step(connection, now, history_before))?;
+            let step = self.writer.write("sweep the ledger", move |connection, _| {
+                sweep::step(connection, now, history_before)
+            })?;
             removed += step.rows;
             if !step.more {
                 break;

@@ -8,8 +8,11 @@ use rusqlite::{Connection, TransactionBehavior};
 use std::path::Path;
 
 /// The steps; step N leads to format N. Released steps never change, new ones are added at the end.
-const MIGRATIONS: &[&str] =
-    &[include_str!("../../migrations/0001_first.sql"), include_str!("../../migrations/0002_ledger.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/0001_first.sql"),
+    include_str!("../../migrations/0002_ledger.sql"),
+    include_str!("../../migrations/0003_trail_blocks.sql"),
+];
 
 /// `HAUS` in ASCII, in SQLite's `application_id`.
 const APPLICATION_ID: i32 = 0x4841_5553;

@@ -16,7 +16,11 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long emptying the log may wait for readers, and everybody for it.
 const LOG_WAIT: Duration = Duration::from_millis(200);
 /// After a burst the write-ahead log is cut down to this.
-const LOG_BYTES_KEPT: i64 = 4 << 20;
+const LOG_BYTES_KEPT: i64 = 16 << 20;
+/// Pages of the log at which it is folded into the database: a page that is written again and again goes
+/// there once. Together with its frames they are fewer than [`LOG_BYTES_KEPT`], so the log is overwritten
+/// where it is and its size stays.
+const LOG_PAGES_MAX: i64 = 3_500;
 /// Compiled statements that a connection keeps; there are fewer texts than that.
 const STATEMENTS_KEPT: usize = 128;
 
@@ -83,7 +87,8 @@ fn set_up_writing(connection: &Connection) -> rusqlite::Result<()> {
     // ended must not lie there for whoever gets the file and, some day, the key. FAST leaves free pages as
     // they are. Pruning 100,000 rows took 0.16 s instead of 0.14 s, small writes the same.
     connection.query_row("PRAGMA secure_delete = ON", (), |_| Ok(()))?;
-    connection.query_row(&format!("PRAGMA journal_size_limit = {LOG_BYTES_KEPT}"), (), |_| Ok(()))
+    connection.query_row(&format!("PRAGMA journal_size_limit = {LOG_BYTES_KEPT}"), (), |_| Ok(()))?;
+    connection.query_row(&format!("PRAGMA wal_autocheckpoint = {LOG_PAGES_MAX}"), (), |_| Ok(()))
 }
 
 // SQLite would create the file with the process's umask; the log and its index then inherit its mode.

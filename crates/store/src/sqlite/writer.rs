@@ -2,8 +2,13 @@
 //!
 //! A sync of the disk costs milliseconds whatever it covers, so the writes that arrive during one share the
 //! next. Nothing waits on purpose: a single write is committed at once. Knows no tables.
+//!
+//! A job that fails undoes nothing but itself. Most fail before they have changed anything, by a precondition
+//! that does not hold, and leave nothing to undo; so a group runs without savepoints first, and only when one
+//! failed behind a change of its own the whole group runs again with a savepoint for each.
 
 use super::fault::{RowError, explain};
+use super::tail::Tail;
 use crate::error::StoreError;
 use crate::store::StoreHealth;
 use haus_model::Timestamp;
@@ -46,7 +51,7 @@ struct Condition {
 
 /// A write that waits. It may run more than once: a transaction that fails as a whole is taken apart.
 trait Job: Send {
-    fn run(&mut self, connection: &Connection) -> Result<(), RowError>;
+    fn run(&mut self, connection: &Connection, tail: &mut Tail) -> Result<(), RowError>;
     fn attempt(&self) -> &'static str;
     fn answer(self: Box<Self>, outcome: Result<(), StoreError>);
 }
@@ -58,9 +63,9 @@ struct JobOf<T, F> {
     reply: Reply<T>,
 }
 
-impl<T: Send, F: FnMut(&Connection) -> Result<T, RowError> + Send> Job for JobOf<T, F> {
-    fn run(&mut self, connection: &Connection) -> Result<(), RowError> {
-        self.value = Some((self.work)(connection)?);
+impl<T: Send, F: FnMut(&Connection, &mut Tail) -> Result<T, RowError> + Send> Job for JobOf<T, F> {
+    fn run(&mut self, connection: &Connection, tail: &mut Tail) -> Result<(), RowError> {
+        self.value = Some((self.work)(connection, tail)?);
         Ok(())
     }
 
@@ -125,7 +130,7 @@ impl Writer {
     pub(crate) fn write<T: Send + 'static>(
         &self,
         attempt: &'static str,
-        work: impl FnMut(&Connection) -> Result<T, RowError> + Send + 'static,
+        work: impl FnMut(&Connection, &mut Tail) -> Result<T, RowError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (sender, answer) = sync_channel(1);
         // A caller that has gone away no longer wants the answer.
@@ -142,7 +147,7 @@ impl Writer {
     pub(crate) fn submit<T: Send + 'static>(
         &self,
         attempt: &'static str,
-        work: impl FnMut(&Connection) -> Result<T, RowError> + Send + 'static,
+        work: impl FnMut(&Connection, &mut Tail) -> Result<T, RowError> + Send + 'static,
         done: Done<T>,
     ) {
         let reply = Reply::new(&self.state, done);
@@ -195,6 +200,17 @@ fn clock() -> Timestamp {
     Timestamp::default().after(since_epoch)
 }
 
+type Outcomes = Vec<Result<(), StoreError>>;
+
+/// How the jobs of a group share their transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Care {
+    /// Without savepoints. A failure behind a change of the same job cannot be undone alone.
+    Together,
+    /// Each in a savepoint of its own.
+    Apart,
+}
+
 struct Worker {
     connection: Connection,
     path: PathBuf,
@@ -234,23 +250,49 @@ impl Worker {
     }
 
     /// One transaction. An outer error means that nothing of it holds, an inner one that only one job failed.
-    fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+    fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<Outcomes, StoreError> {
+        match self.transact(batch, Care::Together)? {
+            Some(outcomes) => Ok(outcomes),
+            None => Ok(self.transact(batch, Care::Apart)?.unwrap_or_default()),
+        }
+    }
+
+    /// Gives nothing when jobs that run together have to be run apart; then nothing was kept.
+    fn transact(&mut self, batch: &mut [Box<dyn Job>], care: Care) -> Result<Option<Outcomes>, StoreError> {
         let path: &Path = &self.path;
         let failed = |error| explain(error, path, "write to the database");
+        let unwritten = |error: RowError| error.explain(path, "write to the trail");
         let mut transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        let mut tail = Tail::default();
         let mut outcomes = Vec::with_capacity(batch.len());
         for job in batch {
-            let outcome = run_apart(&mut transaction, job.as_mut());
+            let (before, mark) = (transaction.total_changes(), tail.mark());
+            let outcome = match care {
+                Care::Together => job.run(&transaction, &mut tail),
+                Care::Apart => {
+                    // Before the savepoint: what others appended must not be undone with this job.
+                    tail.flush(&transaction).map_err(unwritten)?;
+                    run_apart(&mut transaction, job.as_mut(), &mut tail)
+                }
+            };
             let outcome = outcome.map_err(|error| error.explain(path, job.attempt()));
             // Some failures (a full disk, a lost one) make SQLite undo the transaction by itself.
             if transaction.is_autocommit() {
                 return Err(outcome.err().unwrap_or(StoreError::Closed));
             }
+            if outcome.is_err() {
+                if care == Care::Together && transaction.total_changes() != before {
+                    // Dropped without a commit, the transaction is undone.
+                    return Ok(None);
+                }
+                tail.undo(mark);
+            }
             outcomes.push(outcome);
         }
+        tail.flush(&transaction).map_err(unwritten)?;
         transaction.commit().map_err(failed)?;
-        Ok(outcomes)
+        Ok(Some(outcomes))
     }
 
     fn answer(&self, job: Box<dyn Job>, outcome: Result<(), StoreError>) {
@@ -265,9 +307,13 @@ impl Worker {
 }
 
 /// Runs one job so that its failure undoes nothing but itself.
-fn run_apart(transaction: &mut Transaction<'_>, job: &mut dyn Job) -> Result<(), RowError> {
+fn run_apart(transaction: &mut Transaction<'_>, job: &mut dyn Job, tail: &mut Tail) -> Result<(), RowError> {
     let savepoint = transaction.savepoint()?;
-    job.run(&savepoint)?;
+    let mark = tail.mark();
+    if let Err(error) = job.run(&savepoint, tail) {
+        tail.undo(mark);
+        return Err(error);
+    }
     Ok(savepoint.commit()?)
 }
 
@@ -306,7 +352,7 @@ mod tests {
         // Holds the writer until the others wait behind it.
         writer.submit(
             "hold the writer",
-            move |_| {
+            move |_, _| {
                 begun.0.send(()).unwrap();
                 let _ = wait.1.recv();
                 Ok(())
@@ -317,7 +363,7 @@ mod tests {
         let (sender, answers) = channel();
         for number in 0..5 {
             let sender = sender.clone();
-            let work = move |_: &Connection| {
+            let work = move |_: &Connection, _: &mut Tail| {
                 assert_ne!(number, 2, "the writer dies, on purpose");
                 Ok(number)
             };
@@ -328,7 +374,7 @@ mod tests {
         let answers: Vec<_> = answers.iter().collect();
         assert_eq!(answers.len(), 5);
         assert!(answers.iter().all(|answer| matches!(answer, Err(StoreError::Closed))), "{answers:?}");
-        assert!(matches!(writer.write("come later", |_| Ok(())), Err(StoreError::Closed)));
+        assert!(matches!(writer.write("come later", |_, _| Ok(())), Err(StoreError::Closed)));
         let health = writer.health(0);
         assert_eq!((health.queue_len, health.writable), (0, false));
     }

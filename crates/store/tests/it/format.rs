@@ -1,6 +1,7 @@
 //! Files that are not ours, not of this version, damaged or not there.
 
 use crate::{Place, assert_sound, credential, event, open, read_entry, reasons};
+use haus_model::Timestamp;
 use haus_store::{Batch, Ledger, SqliteStore, Store, StoreError};
 use rusqlite::Connection;
 use std::os::unix::fs::PermissionsExt as _;
@@ -41,10 +42,10 @@ fn a_database_of_a_newer_version_is_refused_with_the_remedy() {
     other.execute_batch("PRAGMA user_version = 99; PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
     drop(other);
     let error = refusal(&place.path());
-    assert!(matches!(error, StoreError::Newer { found: 99, known: 2, .. }), "{error:?}");
+    assert!(matches!(error, StoreError::Newer { found: 99, known: 3, .. }), "{error:?}");
     assert!(error.to_string().contains("use the newer haus"), "{error}");
     let other = Connection::open(place.path()).unwrap();
-    other.execute_batch("PRAGMA user_version = 2").unwrap();
+    other.execute_batch("PRAGMA user_version = 3").unwrap();
     drop(other);
     assert_eq!(reasons(&place.open()), ["kept"]);
 }
@@ -84,7 +85,7 @@ fn a_database_of_format_1_gets_the_ledger_and_keeps_what_it_has() {
     let format = |sql: &str| -> u32 {
         Connection::open(place.path()).unwrap().query_row(sql, (), |row| row.get(0)).unwrap()
     };
-    assert_eq!(format("PRAGMA user_version"), 2);
+    assert_eq!(format("PRAGMA user_version"), 3);
 }
 
 #[test]
@@ -192,4 +193,38 @@ fn the_document_names_every_table_column_and_kind() {
     let missing: Vec<String> =
         names.chain(kinds).filter(|name| !document.contains(&format!("`{name}`"))).collect();
     assert!(missing.is_empty(), "docs/formats/store.md lacks {missing:?}");
+}
+
+#[test]
+fn a_database_of_format_2_finds_what_it_had_and_forgets_it_with_its_entries() {
+    let place = Place::new();
+    let store = place.open();
+    let entries =
+        |from: u64, to: u64| (from..to).map(|number| read_entry(&format!("c{}", number % 90))).collect();
+    store.commit(Batch { writes: Vec::new(), entries: entries(0, 900) }).unwrap();
+    let blocks = || -> Vec<(String, String, u64)> {
+        let other = Connection::open(place.path()).unwrap();
+        let mut rows = other.prepare("SELECT kind, name, block FROM trail_block ORDER BY 1, 2, 3").unwrap();
+        let rows = rows.query_map((), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+        rows.map(Result::unwrap).collect()
+    };
+    let written = blocks();
+    assert_eq!(written.iter().map(|row| row.2).max(), Some(2), "three blocks are whole");
+    drop(store);
+    let old = Connection::open(place.path()).unwrap();
+    old.execute_batch(
+        "DROP TABLE trail_block;
+         CREATE INDEX trail_by_subject ON trail (subject, seq);
+         CREATE INDEX trail_by_actor ON trail (actor, seq);
+         CREATE INDEX trail_by_action ON trail (action, seq);
+         PRAGMA user_version = 2",
+    )
+    .unwrap();
+    drop(old);
+    let store = place.open();
+    assert_eq!(blocks(), written);
+    let all = Timestamp(i64::MAX);
+    store.prune_trail(all, read_entry("note")).unwrap();
+    assert_eq!(blocks(), [], "nothing is left of entries that are gone");
+    assert_sound(&store);
 }

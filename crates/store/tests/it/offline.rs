@@ -54,7 +54,7 @@ fn an_untouched_copy_is_sound_and_stays_untouched() {
     let head = filled(&place, 2_500).trail_head().unwrap();
     let before = std::fs::read(place.path()).unwrap();
     assert_eq!(verify(&place.path(), Some(&head)), (Vec::new(), Vec::new()));
-    assert_eq!(Trail::open(&place.path()).unwrap().format(), 2);
+    assert_eq!(Trail::open(&place.path()).unwrap().format(), 3);
     assert_eq!(std::fs::read(place.path()).unwrap(), before);
     assert_eq!(place.folder.path().read_dir().unwrap().count(), 1, "nothing is laid beside it");
 }

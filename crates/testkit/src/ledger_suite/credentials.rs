@@ -93,10 +93,17 @@ fn created_whole(ledger: &dyn Ledger) {
     }
 }
 
+/// Changes a credential, of which the commit must tell the row that is there afterwards.
+#[track_caller]
+fn told(ledger: &dyn Ledger, update: Write) {
+    let changed = done(ledger, update).changed;
+    assert_eq!(changed, [ledger.credential("c1").unwrap().unwrap()]);
+}
+
 fn changes(ledger: &dyn Ledger) {
     let mut row = credential("c1", "db");
     done(ledger, create(&row));
-    done(ledger, update("c1", None, 20, CredentialChange::default()));
+    told(ledger, update("c1", None, 20, CredentialChange::default()));
     (row.revision, row.updated_at) = (2, Timestamp(20));
     assert_eq!(ledger.credential("c1").unwrap().as_ref(), Some(&row));
     let all = CredentialChange {
@@ -108,7 +115,7 @@ fn changes(ledger: &dyn Ledger) {
         rotation_required: Some(true),
         rotate_days: Some(None),
     };
-    done(ledger, update("c1", Some(2), 30, all));
+    told(ledger, update("c1", Some(2), 30, all));
     let row = CredentialRow {
         description: None,
         metadata: "[]".into(),
@@ -130,7 +137,7 @@ fn changes(ledger: &dyn Ledger) {
         rotation_required: Some(false),
         ..CredentialChange::default()
     };
-    done(ledger, update("c1", None, 40, back));
+    told(ledger, update("c1", None, 40, back));
     let row = ledger.credential("c1").unwrap().unwrap();
     let found =
         (row.description.as_deref(), row.expires_at, row.rotate_days, row.rotation_required, row.scope);

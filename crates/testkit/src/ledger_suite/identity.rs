@@ -260,6 +260,15 @@ fn idempotent(ledger: &dyn Ledger) {
     refused(ledger, put(answer("a", "k", 90)), exists);
     assert_eq!(ledger.idempotent("a", "k").unwrap(), Some(answer("a", "k", 50)));
     assert_eq!(ledger.idempotent("a", "K").unwrap(), None);
+    // That something was done makes room for its answer, once, and for no other request.
+    let done_only = IdempotentAnswer { status: 0, body: Vec::new(), ..answer("a", "d", 50) };
+    done(ledger, put(done_only.clone()));
+    let exists = || Conflict::Exists("the answer to request `d` of a".into());
+    refused(ledger, put(IdempotentAnswer { request: [5; 32], ..answer("a", "d", 90) }), exists());
+    assert_eq!(ledger.idempotent("a", "d").unwrap(), Some(done_only));
+    done(ledger, put(answer("a", "d", 90)));
+    assert_eq!(ledger.idempotent("a", "d").unwrap(), Some(answer("a", "d", 90)));
+    refused(ledger, put(answer("a", "d", 90)), exists());
 }
 
 fn sweep(ledger: &dyn Ledger) {

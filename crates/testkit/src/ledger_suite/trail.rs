@@ -18,6 +18,7 @@ pub(super) const CASES: &[Case] = &[
     ("batches of many threads become one chain", concurrent),
     ("a callback that panics harms nobody", panicking),
     ("the trail is found by subject, actor, action and number", queries),
+    ("a long trail is found by the same", queries_of_a_long_trail),
     ("pruning keeps the chain and tells of itself", pruning),
     ("pruning stops at the first entry that is young enough", pruning_stops),
     ("pruning many needs several steps and one note", pruning_many),
@@ -167,6 +168,52 @@ fn queries(ledger: &dyn Ledger) {
     assert_eq!(numbers(TrailQuery { action: Some(Action::KeyRotate), ..of_a }), NONE);
     assert_eq!(numbers(TrailQuery { limit: 0, ..all.clone() }), NONE);
     assert_eq!(numbers(TrailQuery { subject: Some("credential:%' OR 1".into()), ..all }), NONE);
+}
+
+/// Every question is answered as if each entry had been looked at, in a trail long enough for any short cut.
+fn queries_of_a_long_trail(ledger: &dyn Ledger) {
+    let actions = [Action::CredentialRead, Action::CredentialUpdate, Action::ServiceRegister];
+    let made = |number: u64| {
+        let (subject, actor) = (format!("credential:{}", number * number % 67), format!("a{}", number / 300));
+        let action = actions[usize::try_from(number % 3).unwrap()];
+        let at = Timestamp(i64::try_from(number).unwrap());
+        NewEntry::new(at, actor, action, subject, Outcome::Allowed)
+    };
+    let (mut number, mut size) = (1, 1);
+    while number <= 1_500 {
+        let entries: Vec<NewEntry> = (number..number + size).map(made).collect();
+        ledger.commit(Batch { writes: Vec::new(), entries }).unwrap();
+        (number, size) = (number + size, size % 97 + 13);
+    }
+    for pruned_to in [0, 700] {
+        ledger.prune_trail(Timestamp(pruned_to), at(9_999, "note")).unwrap();
+        let all = ledger.trail(&TrailQuery { limit: 10_000, ..TrailQuery::default() }).unwrap();
+        for case in 0..4 * 3 * 3 * 2 * 3 {
+            let (which, rest) = (case % 4, case / 4);
+            let query = TrailQuery {
+                subject: (which == 1 || which == 3).then(|| format!("credential:{}", rest % 67)),
+                actor: (which == 2).then(|| format!("a{}", rest % 5)),
+                action: (which == 0 || which == 3).then_some(actions[rest % 3]),
+                after: [None, Some(255), Some(801)][rest / 3 % 3],
+                before: [None, Some(769), Some(1_400)][rest / 9 % 3],
+                newest_first: rest / 27 % 2 == 1,
+                limit: [3, 10_000][rest / 5 % 2],
+            };
+            let is_wanted = |entry: &&haus_trail::Entry| {
+                query.after.is_none_or(|after| entry.seq > after)
+                    && query.before.is_none_or(|before| entry.seq < before)
+                    && query.subject.as_ref().is_none_or(|subject| *subject == entry.entry.subject)
+                    && query.actor.as_ref().is_none_or(|actor| *actor == entry.entry.actor)
+                    && query.action.is_none_or(|action| action == entry.entry.action)
+            };
+            let mut expected: Vec<_> = all.iter().filter(is_wanted).cloned().collect();
+            if query.newest_first {
+                expected.reverse();
+            }
+            expected.truncate(query.limit);
+            assert_eq!(ledger.trail(&query).unwrap(), expected, "{query:?}");
+        }
+    }
 }
 
 fn pruning(ledger: &dyn Ledger) {

@@ -1,7 +1,7 @@
 //! Instances that somebody else keeps running: systemd on a host, or another house's supervisor.
 //!
-//! They have a slot like all others, so health, needs and alerts treat them alike. But they are neither started
-//! nor stopped, they wait for nothing, and being offline is the end of what is done about them here.
+//! They have a slot like all others, so health, needs and alerts treat them alike. But they are neither
+//! started nor stopped, they wait for nothing, and being offline is the end of what is done about them here.
 
 use super::Conductor;
 use super::desired::{DesiredService, Elsewhere};

@@ -39,7 +39,8 @@ enum Event {
     Drain,
 }
 
-/// Mostly the conductor; one of the instances elsewhere moves with the spec, one cannot be asked or is nowhere.
+/// Mostly the conductor; one of the instances elsewhere moves with the spec, one cannot be asked or is
+/// nowhere.
 fn keeper(number: u32, instances: u32, spec: u8) -> Keeper {
     let place = |ordinal: u32| Elsewhere {
         by: "systemd on web".to_owned(),

@@ -59,8 +59,8 @@ pub(crate) fn play(script: &str) -> String {
     player.transcript
 }
 
-/// `10.0.0.7:80,10.0.0.8:80`: where somebody else keeps the instances; `?` for one that is not asked, `-` for one
-/// that is nowhere.
+/// `10.0.0.7:80,10.0.0.8:80`: where somebody else keeps the instances; `?` for one that is not asked, `-` for
+/// one that is nowhere.
 fn elsewhere(places: &str) -> Keeper {
     let place = |text: &str| Elsewhere {
         by: "systemd on web".to_owned(),

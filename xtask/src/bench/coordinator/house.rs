@@ -41,13 +41,19 @@ pub(super) struct House {
 }
 
 impl House {
-    pub(super) fn start(haus: &Path, folder: &Path) -> Result<House, TaskError> {
+    /// Starts it with these variables beside our own.
+    pub(super) fn start(
+        haus: &Path,
+        folder: &Path,
+        environment: &[(&str, String)],
+    ) -> Result<House, TaskError> {
         let free = || free_port().map_err(|source| TaskError::Read { path: "127.0.0.1:0".into(), source });
         let (port, gateway) = (free()?, free()?);
         write(&folder.join("house.yaml"), &plan(port, gateway))?;
         let state = folder.join("state");
         let mut command = Command::new(haus);
         command.arg("up").arg(folder).arg("--state").arg(&state);
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         let mut house = House {
             process: Running::start(command, &folder.join("output"))?,
             program: haus.to_owned(),

@@ -1,4 +1,5 @@
-//! Changes that lock us out come back: over the session that is left, by the host's own timer, and after a restart.
+//! Changes that lock us out come back: over the session that is left, by the host's own timer, and after a
+//! restart.
 
 use super::world::{Wanted, World, folder, options, text, unit};
 use haus_apply::outcome::{Event, HostOutcome};
@@ -9,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 fn wanted(keeps: bool) -> Vec<Wanted> {
     let pass = if keeps { "ct state established accept; " } else { "" };
     let rules = format!(
-        "table inet haus {{ chain input {{ type filter hook input priority 0; policy drop; iif lo accept; {pass}}} }}\n"
+        "table inet haus {{ chain input {{ type filter hook input priority 0; policy drop; iif lo accept; {pass}}}\n}}\n"
     );
     let service = "[Unit]\nDefaultDependencies=no\nBefore=network-pre.target\n[Service]\nType=oneshot\n\
                    RemainAfterExit=yes\nExecStart=/usr/sbin/nft -f /etc/haus/firewall.nft\n\
@@ -78,7 +79,7 @@ fn a_filter_that_lets_us_in_stays() {
     let port = hosts[0].ssh_port;
     let rules = format!(
         "table inet haus {{ chain input {{ type filter hook input priority 0; policy drop; iif lo accept; \
-         ct state established accept; tcp dport {port} accept; }} }}\n"
+         ct state established accept; tcp dport {port} accept; }}\n}}\n"
     );
     wanted[2].spec = text("/etc/haus/firewall.nft", &rules);
     let outcome = world.apply(&world.plan(&wanted), &options("l-002"), &|_| {});

@@ -31,7 +31,8 @@ fn shell(host: &LabHost, line: &str) -> String {
 fn ssh_to_a_real_host_is_a_road_for_every_account() {
     let Some(hosts) = lab_hosts("ssh_to_a_real_host_is_a_road_for_every_account", 1) else { return };
     for account in Login::ALL {
-        // The suite looks for files that the process on the host makes, so the folder is one that both sides see.
+        // The suite looks for files that the process on the host makes, so the folder is one that both sides
+        // see.
         let place = format!("/var/tmp/suite-{}", account.account());
         shell(&hosts[0], &format!("install -d -m 0777 {place}"));
         let outside = hosts[0].root().join(place.trim_start_matches('/'));

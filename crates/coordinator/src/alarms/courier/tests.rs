@@ -175,3 +175,30 @@ async fn in_a_silence_nobody_is_told_until_its_end() {
     assert_eq!(hook.next().await, "firing web service-offline");
     driver.abort();
 }
+
+#[test]
+fn an_alert_that_is_over_is_past_also_after_a_restart() {
+    let (alarms, house) = (Alarms::default(), fixture::house(vec![fixture::service("web", 1)]));
+    let mut now = Timestamp(1_000_000);
+    let mut pass = |alarms: &Alarms| {
+        now = now.after(Duration::from_secs(3_600));
+        alarms.book().look(now, &house);
+        now
+    };
+    alarms.raise(Timestamp(1_000_000), "web", "service-offline", AlertLevel::Critical, "refused");
+    let told = pass(&alarms);
+    assert_eq!(alarms.past(), [], "it fires");
+    alarms.clear(told, "web", "service-offline", "well again");
+    pass(&alarms);
+    let over = pass(&alarms);
+    assert!(alarms.shown(over).alerts.is_empty());
+    let past = alarms.past();
+    assert_eq!((past.len(), past[0].state.as_str(), past[0].subject.as_str()), (1, "over", "web"));
+    let writes = alarms.book().writes();
+    let kept = writes
+        .into_iter()
+        .find_map(|write| if let Write::AlertStatePut(text) = write { Some(text) } else { None });
+    let again = Alarms::default();
+    let lines = again.book().restore(over, rules(&house), kept, Vec::new(), Vec::new());
+    assert_eq!((lines, again.past()), (Vec::new(), past));
+}

@@ -43,6 +43,19 @@ async fn an_alert_is_listed_while_it_lasts() {
 }
 
 #[tokio::test]
+async fn what_is_past_is_asked_for_by_its_word() {
+    let desk = desk();
+    let now = desk.desk.clock.wall();
+    desk.desk.alarms.raise(now, "web", "service-offline", AlertLevel::Critical, "connection refused");
+    let past = desk.ask_as_admin("GET", "/api/alerts?state=past", None).await;
+    assert_eq!(past.json["alerts"], json!([]), "{}", past.text);
+    let present = desk.ask_as_admin("GET", "/api/alerts?state=present", None).await;
+    assert_eq!(present.json["alerts"].as_array().unwrap().len(), 1, "{}", present.text);
+    let odd = desk.ask_as_admin("GET", "/api/alerts?state=x", None).await;
+    assert_eq!(odd.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", odd.text);
+}
+
+#[tokio::test]
 async fn a_silence_that_makes_no_sense_is_refused() {
     let desk = desk();
     let refused = StatusCode::UNPROCESSABLE_ENTITY;

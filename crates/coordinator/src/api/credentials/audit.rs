@@ -50,7 +50,7 @@ pub(super) async fn audit(
     Path(id): Path<String>,
     Query(page): Query<AuditQuery>,
 ) -> Answer<Vec<TrailEntry>> {
-    let row = readable(&desk, &caller, &id).await?;
+    let card = readable(&desk, &caller, &id).await?;
     let (skip, limit) = (page.skip.unwrap_or(0), page.limit.unwrap_or(LIMIT_DEFAULT));
     if !(1..=LIMIT_MAX).contains(&limit) {
         let detail = format!("limit must be 1 to {LIMIT_MAX}, it is {limit}");
@@ -63,7 +63,7 @@ pub(super) async fn audit(
     }
     let reach = usize::try_from(skip + limit).unwrap_or(usize::MAX);
     let query = TrailQuery {
-        subject: Some(subject(&row)),
+        subject: Some(subject(&card.row)),
         before: page.before,
         limit: reach,
         newest_first: true,

@@ -3,7 +3,7 @@
 use super::super::input::{JsonBody, Path};
 use super::super::{Caller, DeskState, Refusal, bad};
 use super::view::Shown;
-use super::{find, owned, unknown};
+use super::{owned, unknown};
 use crate::desk::Desk;
 use crate::vaulting::subject;
 use axum::extract::State;
@@ -92,7 +92,8 @@ pub(super) async fn delete(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Refusal> {
-    let row = owned(&desk, &caller, Action::CredentialDelete, &id).await?;
+    let card = owned(&desk, &caller, Action::CredentialDelete, &id).await?;
+    let row = &card.row;
     let if_revision = if_match(&headers)?;
     let house = desk.house();
     if row.origin == CredentialOrigin::Plan && house.credentials.contains_key(row.name.as_str()) {
@@ -100,19 +101,17 @@ pub(super) async fn delete(
             .with_hint("take it out of the plan and `haus reload`, then delete it")
             .into());
     }
-    let id = row.id.clone();
-    let rotations = desk.registrar.read(move |ledger| ledger.rotations(Some(&id))).await?;
-    let open = rotations.into_iter().find(|rotation| rotation.ended_at.is_none());
-    let step = open.as_ref().map(|open| crate::rotating::ends_with_its_credential(&row, open)).transpose()?;
-    let entry = desk.registrar.entry(&caller, Action::CredentialDelete, subject(&row), Outcome::Allowed);
+    let open = card.rotation.as_ref().filter(|rotation| rotation.ended_at.is_none());
+    let step = open.map(|open| crate::rotating::ends_with_its_credential(row, open)).transpose()?;
+    let entry = desk.registrar.entry(&caller, Action::CredentialDelete, subject(row), Outcome::Allowed);
     let mut entry = entry.detail("id", row.id.clone());
-    if let (Some(open), Some(step)) = (&open, step) {
+    if let (Some(open), Some(step)) = (open, step) {
         entry = entry.detail("rotation", open.id.clone()).detail("step", step);
     }
     // With it go all its versions and its rotation, in the same transaction.
     let write = Write::CredentialDelete { id: row.id.clone(), if_revision };
     desk.registrar.commit(Batch::of(vec![write], entry)).await?;
-    desk.rotating.forget(&desk, &row, open.as_ref().map(|open| open.id.as_str()));
+    desk.rotating.forget(&desk, row, open.map(|open| open.id.as_str()));
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -148,10 +147,10 @@ pub(super) async fn rotate(
             .with_hint("the value belongs into the body")
             .into());
     }
-    let row = owned(&desk, &caller, Action::CredentialRotate, &id).await?;
-    is_at(&row, if_match(&headers)?)?;
+    let card = owned(&desk, &caller, Action::CredentialRotate, &id).await?;
+    is_at(&card.row, if_match(&headers)?)?;
     let body = body.map(|JsonBody(body)| body).unwrap_or_default();
-    let view = begin(&desk, &caller, &row, body.value, body.emergency).await?;
+    let view = begin(&desk, &caller, &card.row, body.value, body.emergency).await?;
     Ok((StatusCode::ACCEPTED, axum::Json(view)).into_response())
 }
 
@@ -162,9 +161,10 @@ async fn update(
     headers: &HeaderMap,
     body: CredentialUpdate,
 ) -> Result<Shown, Problem> {
-    let row = owned(desk, caller, Action::CredentialUpdate, id).await?;
+    let card = owned(desk, caller, Action::CredentialUpdate, id).await?;
+    let row = &card.row;
     let if_revision = if_match(headers)?;
-    is_at(&row, if_revision)?;
+    is_at(row, if_revision)?;
     check_terms(body.description.as_ref().and_then(|text| text.as_deref()), body.rotate_days.flatten())?;
     let now = desk.clock.wall();
     let expires_at = match &body.expires_at {
@@ -173,7 +173,7 @@ async fn update(
         None => None,
     };
     let house = desk.house();
-    let scope = body.scope.map(|scope| with_owner(&row, scope));
+    let scope = body.scope.map(|scope| with_owner(row, scope));
     if let Some(stranger) = scope.iter().flatten().find(|service| !house.services.contains_key(*service)) {
         return Err(Problem::new(ProblemCode::Invalid, format!("the plan has no service `{stranger}`"))
             .with_hint("name a service of the plan; `haus services` (GET /api/services) lists them"));
@@ -195,18 +195,23 @@ async fn update(
         )
         .with_hint("change the plan and `haus reload`; only value and rotation_required change here"));
     }
+    let mut after = None;
     if change != CredentialChange::default() {
-        let entry = desk.registrar.entry(caller, Action::CredentialUpdate, subject(&row), Outcome::Allowed);
+        let entry = desk.registrar.entry(caller, Action::CredentialUpdate, subject(row), Outcome::Allowed);
         let entry = entry.detail("id", row.id.clone()).detail("fields", fields(&change));
         let (id, change) = (row.id.clone(), Box::new(change));
         let write = Write::CredentialUpdate { id, if_revision, change, at: now };
-        desk.registrar.commit(Batch::of(vec![write], entry)).await?;
+        after = desk.registrar.commit(Batch::of(vec![write], entry)).await?.changed.pop();
     }
     if let Some(value) = body.value {
-        begin(desk, caller, &row, Some(value), false).await?;
+        begin(desk, caller, row, Some(value), false).await?;
+        after = None;
     }
-    let row = find(desk, &row.id).await?.ok_or_else(|| unknown(&row.id))?;
-    Shown::of(desk, row).await
+    if let Some(after) = after {
+        return Ok(Shown::of(after, card.rotation.clone()));
+    }
+    let card = desk.registrar.card(&row.id).await?.ok_or_else(|| unknown(&row.id))?;
+    Ok(Shown::of(card.row.clone(), card.rotation.clone()))
 }
 
 /// Begins a rotation.

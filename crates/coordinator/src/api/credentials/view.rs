@@ -1,10 +1,8 @@
 //! Rows as answers. No value is in reach here.
 
-use crate::desk::Desk;
 use axum::Json;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use haus_api::Problem;
 use haus_api::credential::{Credential, RotationView, Version};
 use haus_model::Timestamp;
 use haus_store::{CredentialRow, RotationRow, VersionRow};
@@ -15,13 +13,8 @@ pub(super) struct Shown(Credential);
 
 impl Shown {
     /// A row with the rotation that is under way, or the last one that was.
-    pub(super) async fn of(desk: &Desk, row: CredentialRow) -> Result<Shown, Problem> {
-        let id = row.id.clone();
-        let rotations = desk.registrar.read(move |ledger| ledger.rotations(Some(&id))).await?;
-        // The newest comes first, and there is at most one that is open.
-        let open = rotations.iter().position(|rotation| rotation.ended_at.is_none());
-        let shown = rotations.into_iter().nth(open.unwrap_or(0));
-        Ok(Shown(credential(row, shown)))
+    pub(super) fn of(row: CredentialRow, rotation: Option<RotationRow>) -> Shown {
+        Shown(credential(row, rotation))
     }
 }
 

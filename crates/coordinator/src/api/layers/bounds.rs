@@ -13,9 +13,8 @@ use crate::api::input::whole;
 use crate::api::refusal::Refusal;
 use crate::guard;
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::Method;
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use haus_api::{Problem, ProblemCode};
 use std::net::IpAddr;
@@ -65,6 +64,11 @@ const EXPORT: &str = "/api/trail/export";
 
 /// Where strangers bring a body.
 const COMING_IN: [&str; 2] = ["/api/identity/enrol", "/api/identity/refresh"];
+
+/// The work on a request below.
+pub(super) trait Work: Future<Output = Response> + Send + 'static {}
+
+impl<F: Future<Output = Response> + Send + 'static> Work for F {}
 
 /// Room for requests at one door.
 pub(super) struct Bounds {
@@ -141,37 +145,45 @@ impl Bounds {
 }
 
 /// Lets a request in when there is room, and ends it when it takes too long.
-pub(super) async fn bounded(State(bounds): State<Arc<Bounds>>, request: Request, next: Next) -> Response {
+pub(super) async fn bounded<F: Work>(
+    bounds: &Bounds,
+    request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
     if ALWAYS.contains(&request.uri().path()) {
-        return next.run(request).await;
+        return next(request).await;
     }
-    within(&bounds, request, next).await.unwrap_or_else(IntoResponse::into_response)
+    within(bounds, request, next).await.unwrap_or_else(IntoResponse::into_response)
 }
 
-async fn within(bounds: &Bounds, request: Request, next: Next) -> Result<Response, Refusal> {
+async fn within<F: Work>(
+    bounds: &Bounds,
+    request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Result<Response, Refusal> {
     let party = Party::of(&request);
     let request = if party.is_stranger { with_small_body(request).await? } else { request };
     let path = request.uri().path();
     if LONG.iter().any(|start| path.starts_with(start)) {
         let place = bounds.long(&party, path)?;
         let response = if path.starts_with(PROXY) || !changes(&request) {
-            next.run(request).await
+            next(request).await
         } else {
-            to_its_end(request, next, ()).await
+            to_its_end(next(request), ()).await
         };
         return Ok(until_sent(response, place));
     }
     if path == EXPORT {
         let exports = bounds.exports.take("", EXPORTS_MAX).map_err(|full| busy(full, &party))?;
-        return Ok(until_sent(next.run(request).await, exports));
+        return Ok(until_sent(next(request).await, exports));
     }
     let place = bounds.short(&party)?;
     let answer = if changes(&request) {
         // The place stays taken until the work is done, also when nobody waits for it any more.
-        tokio::time::timeout(PATIENCE, to_its_end(request, next, place)).await
+        tokio::time::timeout(PATIENCE, to_its_end(next(request), place)).await
     } else {
         let _place = place;
-        tokio::time::timeout(PATIENCE, next.run(request)).await
+        tokio::time::timeout(PATIENCE, next(request)).await
     };
     answer.map_err(|_| slow().into())
 }
@@ -182,12 +194,12 @@ fn changes(request: &Request) -> bool {
 }
 
 /// Works on a request in a task of its own: it goes on when the caller hangs up or has waited long enough.
-async fn to_its_end<P: Send + 'static>(request: Request, next: Next, place: P) -> Response {
-    let work = tokio::spawn(async move {
+async fn to_its_end<P: Send + 'static>(work: impl Work, place: P) -> Response {
+    let work = async move {
         let _place = place;
-        next.run(request).await
-    });
-    match work.await {
+        work.await
+    };
+    match tokio::spawn(work).await {
         Ok(response) => response,
         // A panic of the handler goes on to the layer that answers for it.
         Err(error) => match error.try_into_panic() {

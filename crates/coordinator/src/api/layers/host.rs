@@ -6,24 +6,26 @@
 use crate::api::Peer;
 use crate::api::refusal::Refusal;
 use crate::desk::Desk;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header;
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use haus_api::{Problem, ProblemCode};
 use std::net::IpAddr;
-use std::sync::Arc;
 
 /// Refuses names that are not ours. What comes over a socket was asked by our gateway or the house's own
 /// account.
-pub(super) async fn only_own_hosts(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> Response {
+pub(super) async fn only_own_hosts(
+    desk: &Desk,
+    request: Request,
+    next: impl AsyncFnOnce(Request) -> Response,
+) -> Response {
     if !matches!(request.extensions().get::<Peer>(), Some(Peer::Tcp(_))) {
-        return next.run(request).await;
+        return next(request).await;
     }
     let house = desk.house();
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
     if is_own_host(host, &house.domain) {
-        return next.run(request).await;
+        return next(request).await;
     }
     let host = crate::api::input::shown(host);
     let problem = Problem::new(ProblemCode::NotFound, format!("host `{host}` is none of this house"))

@@ -5,21 +5,23 @@ use crate::api::caller::{Caller, Peer, Who};
 use crate::api::refusal::Refusal;
 use crate::desk::Desk;
 use crate::guard;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use haus_api::{Problem, ProblemCode};
 use haus_model::Secret;
 use haus_model::house::Anonymous;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 /// What is answered to everybody in every house: whether it lives, and how one comes in.
 const OPEN: [&str; 4] = ["/health", "/ready", "/api/identity/enrol", "/api/identity/refresh"];
 
 /// Finds out who asks. A token that is not valid is refused here, whatever was asked for.
-pub(super) async fn identify(State(desk): State<Arc<Desk>>, mut request: Request, next: Next) -> Response {
+pub(super) async fn identify(
+    desk: &Desk,
+    mut request: Request,
+    next: impl AsyncFnOnce(Request) -> Response,
+) -> Response {
     let request_id = RequestId::of(&request);
     let peer = request.extensions().get::<Peer>().cloned();
     let address = address(peer.as_ref(), request.headers());
@@ -27,8 +29,8 @@ pub(super) async fn identify(State(desk): State<Arc<Desk>>, mut request: Request
     let who = match peer {
         Some(Peer::Account { uid }) => Ok(Who::Account { uid }),
         Some(Peer::Tcp(_) | Peer::Gateway) | None => match bearer(request.headers()) {
-            Ok(Some(token)) => desk.guard.identify(&desk, &token, &caller).await.map(Who::Token),
-            Ok(None) => stranger(&desk, request.uri().path()),
+            Ok(Some(token)) => desk.guard.identify(desk, &token, &caller).await.map(Who::Token),
+            Ok(None) => stranger(desk, request.uri().path()),
             Err(problem) => Err(problem),
         },
     };
@@ -37,7 +39,7 @@ pub(super) async fn identify(State(desk): State<Arc<Desk>>, mut request: Request
         Err(problem) => return with_caller(Refusal::from(problem).into_response(), caller),
     }
     request.extensions_mut().insert(caller.clone());
-    with_caller(next.run(request).await, caller)
+    with_caller(next(request).await, caller)
 }
 
 /// The log outside of this layer tells who asked.

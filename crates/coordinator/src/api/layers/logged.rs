@@ -5,23 +5,25 @@ use super::named::RequestId;
 use crate::api::caller::Caller;
 use crate::api_log::{Line, Passed};
 use crate::desk::Desk;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request};
 use axum::http::Method;
-use axum::middleware::Next;
 use axum::response::Response;
 use haus_api::Problem;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Writes the line when the answer's head is known.
-pub(super) async fn logged(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> Response {
+pub(super) async fn logged(
+    desk: &Desk,
+    request: Request,
+    next: impl AsyncFnOnce(Request) -> Response,
+) -> Response {
     let begun = Instant::now();
     let (method, path, id) =
         (request.method().clone(), request.uri().path().to_owned(), RequestId::of(&request));
     let template = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let _under_way = desk.meters.under_way();
     let bytes_in = axum::body::HttpBody::size_hint(request.body()).exact();
-    let mut response = next.run(request).await;
+    let mut response = next(request).await;
     let endpoint = template.as_deref().unwrap_or("none");
     desk.meters.answered(known(&method), endpoint, response.status().as_u16(), begun.elapsed());
     let passed = response.extensions_mut().remove::<Passed>();
@@ -32,7 +34,7 @@ pub(super) async fn logged(State(desk): State<Arc<Desk>>, request: Request, next
     let caller = response.extensions().get::<Caller>();
     let problem = response.extensions().get::<Box<Problem>>();
     desk.api_log.record(Line {
-        at: desk.clock.wall().to_string(),
+        at: desk.clock.wall(),
         request_id: id,
         caller: caller.map_or_else(|| "unknown".to_owned(), Caller::actor),
         address: caller.and_then(|caller| caller.address.clone()),

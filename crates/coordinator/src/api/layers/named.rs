@@ -5,9 +5,10 @@ use crate::random;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderValue, header};
-use axum::middleware::Next;
 use axum::response::Response;
 use haus_api::Problem;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The header that names a request, ours or the caller's.
 const REQUEST_ID: &str = "x-request-id";
@@ -27,11 +28,11 @@ impl RequestId {
 }
 
 /// Gives every request an id, and every answer the same.
-pub(super) async fn named(mut request: Request, next: Next) -> Response {
+pub(super) async fn named(mut request: Request, next: impl AsyncFnOnce(Request) -> Response) -> Response {
     let given = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).filter(|id| is_sane(id));
     let id = given.map_or_else(fresh, str::to_owned);
     request.extensions_mut().insert(RequestId(id.clone()));
-    let mut response = next.run(request).await;
+    let mut response = next(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Box<Problem>>() {
         response = with_id(response, *problem, &id);
     }
@@ -55,10 +56,18 @@ fn is_sane(id: &str) -> bool {
     !id.is_empty() && id.len() <= REQUEST_ID_BYTES_MAX && id.bytes().all(plain)
 }
 
+/// An id only has to be told apart: the kernel is asked once per process, the rest is counted.
 fn fresh() -> String {
-    // An id only has to be told apart; without random bytes there is none, and everything secret is refused
-    // anyway.
-    random::id().unwrap_or_else(|_| "none".to_owned())
+    static PROCESS: LazyLock<Option<[u8; 8]>> = LazyLock::new(|| random::bytes().ok());
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    match *PROCESS {
+        Some(process) => {
+            let count = COUNT.fetch_add(1, Ordering::Relaxed);
+            format!("{:016x}{count:016x}", u64::from_be_bytes(process))
+        }
+        // Without random bytes everything secret is refused anyway.
+        None => "none".to_owned(),
+    }
 }
 
 #[cfg(test)]

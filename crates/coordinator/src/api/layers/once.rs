@@ -3,8 +3,8 @@
 //!
 //! Threat: an answer with a secret must not lie in the database to be asked for again, and what was asked
 //! must not be guessed from it. Answers with a secret are not kept, only that there was one; the mark of a
-//! request is keyed by the ring. The answer is kept after the act: a core that dies between both has acted,
-//! and the repetition acts again or meets a conflict.
+//! request is keyed by the ring. That it was done is kept in the transaction of the act itself, and the
+//! answer after it: when a core dies between both, the repetition is told that it was done, and does nothing.
 
 use super::keeping::{Kept, Mark, Memory, Turn};
 use crate::api::caller::{Caller, Who};
@@ -12,15 +12,14 @@ use crate::api::input::whole_bytes;
 use crate::api::refusal::{Refusal, bad};
 use crate::api::{BODY_BYTES_MAX, Confidential};
 use crate::desk::Desk;
+use crate::registrar::Claim;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use haus_api::{Problem, ProblemCode};
 use haus_model::Timestamp;
 use haus_store::{Batch, IdempotentAnswer, Ledger, StoreError, Write};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// The header.
@@ -42,28 +41,29 @@ const PASSED_ON: &str = "/api/gateway/proxy";
 const HEARTBEAT: &str = "/heartbeat";
 
 /// Answers a repeated request from memory.
-pub(super) async fn once(
-    State((desk, memory)): State<(Arc<Desk>, Arc<Memory>)>,
+pub(super) async fn once<F: Future<Output = Response>>(
+    desk: &Desk,
+    memory: &Memory,
     request: Request,
-    next: Next,
+    next: impl FnOnce(Request) -> F,
 ) -> Response {
     let path = request.uri().path();
     let is_meant =
         request.method() == Method::POST && !path.starts_with(PASSED_ON) && !path.ends_with(HEARTBEAT);
     let caller = request.extensions().get::<Caller>().filter(|caller| !matches!(caller.who, Who::Anonymous));
     // A stranger's key could be anybody's; the two things that strangers may POST work once by themselves.
-    let (true, Some(caller)) = (is_meant, caller) else { return next.run(request).await };
+    let (true, Some(caller)) = (is_meant, caller) else { return next(request).await };
     let actor = actor_of(caller);
     let key = match key_of(request.headers()) {
         Ok(Some(key)) => key,
-        Ok(None) => return next.run(request).await,
+        Ok(None) => return next(request).await,
         Err(problem) => return Refusal::from(problem).into_response(),
     };
     let turn = match memory.turn(actor, key, desk.clock.wall()) {
         Ok(turn) => turn,
         Err(problem) => return Refusal::from(problem).into_response(),
     };
-    answer_once(&desk, &turn, request, next).await.unwrap_or_else(IntoResponse::into_response)
+    answer_once(desk, &turn, request, next).await.unwrap_or_else(IntoResponse::into_response)
 }
 
 /// Whose key it is: two sessions of one name have nothing to do with each other.
@@ -74,11 +74,11 @@ fn actor_of(caller: &Caller) -> String {
     }
 }
 
-async fn answer_once(
+async fn answer_once<F: Future<Output = Response>>(
     desk: &Desk,
     turn: &Turn<'_>,
     request: Request,
-    next: Next,
+    next: impl FnOnce(Request) -> F,
 ) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
     let body = whole_bytes(body, BODY_BYTES_MAX).await?;
@@ -90,7 +90,12 @@ async fn answer_once(
     if let Some(kept) = found {
         return repeat(&kept, &mark).map_err(Refusal::from);
     }
-    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+    let until = now.after(KEPT_FOR);
+    let caller = turn.actor().to_owned();
+    let done = IdempotentAnswer { caller, key, request: mark.newest(), status: 0, body: Vec::new(), until };
+    let request_id = parts.extensions.get::<Caller>().map_or("", |caller| &caller.request_id);
+    let claim = Claim::new(request_id, done.clone());
+    let response = claim.during(next(Request::from_parts(parts, Body::from(body)))).await;
     // What was refused has changed nothing and may be asked again with the same key.
     if !response.status().is_success() {
         return Ok(response);
@@ -102,15 +107,12 @@ async fn answer_once(
         split(response).await?
     };
     let Some(kept) = kept else { return Ok(response) };
-    let until = now.after(KEPT_FOR);
     let body = kept.to_bytes();
     turn.spend(until, body.len());
-    let caller = turn.actor().to_owned();
-    let answer =
-        IdempotentAnswer { caller, key, request: mark.newest(), status: status.as_u16(), body, until };
+    let answer = IdempotentAnswer { status: status.as_u16(), body, ..done };
     let batch = Batch { writes: vec![Write::IdempotentPut(Box::new(answer))], entries: Vec::new() };
     if let Err(problem) = desk.registrar.commit(batch).await {
-        // The act is done and on record; only its repetition is not covered.
+        // The act is done and on record, and so is that it was done; only its answer is not.
         let actor = turn.actor();
         desk.note(&format!("an answer to {actor} was not kept for repetitions: {}", problem.detail));
     }
@@ -150,6 +152,9 @@ fn repeat(answer: &IdempotentAnswer, mark: &Mark) -> Result<Response, Problem> {
         Problem::new(ProblemCode::Conflict, format!("this was done before; its answer {why}"))
             .with_hint("take back what the first request made, then ask with a new key")
     };
+    if answer.status == 0 {
+        return Err(gone("was lost when the house ended before it was kept"));
+    }
     let kept = Kept::of(&answer.body).ok_or_else(|| gone("cannot be read any more"))?;
     if kept.secret {
         return Err(gone("held a secret and was not kept"));

@@ -3,24 +3,26 @@
 use super::named::RequestId;
 use crate::api::refusal::Refusal;
 use crate::desk::Desk;
-use axum::extract::{Request, State};
-use axum::middleware::Next;
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use haus_api::{Problem, ProblemCode};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
-use std::sync::Arc;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 /// Answers for a handler that panicked. The text of the panic goes to standard error with its place, never
 /// into an answer: nobody knows what stands in it.
-pub(super) async fn caught(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> Response {
-    let (id, what) = (RequestId::of(&request), format!("{} {}", request.method(), request.uri().path()));
-    let answer = Caught(Box::pin(next.run(request))).await;
+pub(super) async fn caught(
+    desk: &Desk,
+    request: Request,
+    next: impl AsyncFnOnce(Request) -> Response,
+) -> Response {
+    let (id, method, uri) = (RequestId::of(&request), request.method().clone(), request.uri().clone());
+    let answer = Caught(pin!(next(request))).await;
     answer.unwrap_or_else(|Panicked| {
         desk.note(&format!(
             "the handler of {} failed by a mistake of ours (request {id})",
-            crate::api::input::shown(&what)
+            crate::api::input::shown(&format!("{method} {}", uri.path()))
         ));
         Refusal::from(mistake()).into_response()
     })
@@ -33,9 +35,9 @@ fn mistake() -> Problem {
 
 struct Panicked;
 
-struct Caught<F>(Pin<Box<F>>);
+struct Caught<'a, F>(Pin<&'a mut F>);
 
-impl<F: Future> Future for Caught<F> {
+impl<F: Future> Future for Caught<'_, F> {
     type Output = Result<F::Output, Panicked>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
@@ -55,11 +57,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_ends_one_future_and_a_value_passes() {
-        assert!(Caught(Box::pin(async { 7 })).await.is_ok_and(|value| value == 7));
+        assert!(Caught(pin!(async { 7 })).await.is_ok_and(|value| value == 7));
         let panics = async {
             tokio::task::yield_now().await;
             assert!(std::hint::black_box(false), "a panic of this test");
         };
-        assert!(Caught(Box::pin(panics)).await.is_err());
+        assert!(Caught(pin!(panics)).await.is_err());
     }
 }

@@ -4,6 +4,7 @@ use crate::api::Peer;
 use crate::fixture::{self, Answer, TestDesk};
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
+use haus_model::Timestamp;
 use haus_model::house::House;
 use serde_json::{Value, json};
 
@@ -180,6 +181,39 @@ async fn what_was_begun_is_done_once_although_its_caller_hangs_up() {
     let again = tokio::time::timeout(std::time::Duration::from_secs(20), replayed).await.expect("it is free");
     assert_eq!((again.status, again.header("idempotent-replayed")), (StatusCode::OK, Some("true")));
     assert_eq!(desk.desk.ledger.signing_keys().unwrap().len(), after, "it is not done twice");
+}
+
+#[tokio::test]
+async fn what_was_done_is_not_done_again_when_the_house_dies_before_its_answer_is_kept() {
+    let desk = TestDesk::of(house());
+    // As if the core were killed between the act and the keeping of its answer.
+    let disk = rusqlite::Connection::open(desk.desk.places.database()).unwrap();
+    disk.execute_batch(
+        "CREATE TRIGGER killed BEFORE UPDATE ON idempotent BEGIN SELECT RAISE(ABORT, 'killed'); END",
+    )
+    .unwrap();
+    let key = [JSON, ("idempotency-key", "k-8")];
+    let body = json!({ "name": "bench", "scopes": ["read"] }).to_string();
+    assert_eq!(post(&desk, "/api/tokens", &key, body.clone()).await.status, StatusCode::CREATED);
+    disk.execute_batch("DROP TRIGGER killed").unwrap();
+    drop(disk);
+    let desk = desk.restarted();
+    let again = post(&desk, "/api/tokens", &key, body).await;
+    assert_eq!((again.status, again.code()), (StatusCode::CONFLICT, "conflict"), "{}", again.text);
+    assert!(again.json["detail"].as_str().unwrap().contains("was lost"), "{}", again.text);
+    assert_eq!(desk.desk.ledger.enrolments(Timestamp(0)).unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_refused_act_takes_the_mark_of_its_request_with_it() {
+    let desk = TestDesk::of(house());
+    let key = [JSON, ("idempotency-key", "k-9")];
+    let body = json!({ "name": "mail", "service_name": "api", "length": 40 }).to_string();
+    let path = "/api/credentials";
+    assert_eq!(post(&desk, path, &[JSON], body.clone()).await.status, StatusCode::CREATED);
+    let taken = post(&desk, path, &key, body.clone()).await;
+    assert_eq!(taken.status, StatusCode::CONFLICT, "{}", taken.text);
+    assert_eq!(desk.desk.ledger.idempotent("admin:uid=0", "k-9").unwrap(), None);
 }
 
 #[tokio::test]

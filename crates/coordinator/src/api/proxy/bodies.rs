@@ -1,4 +1,4 @@
-//! Bodies of a call for the API's log, when its caller asks for them: cleaned and cut.
+//! Bodies of a call for the API's log, when the plan lets them be logged: cleaned and cut.
 //!
 //! Threat: a password in a log. Only what has a form in which secrets can be found by their names is shown,
 //! JSON and forms; of everything else only the size is told. Names that hint at a secret lose their values,
@@ -11,6 +11,7 @@ use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderMap, HeaderValue, header};
 use haus_api::{Problem, ProblemCode};
 use haus_model::ServiceName;
+use haus_model::house::LogBodies;
 use http_body::{Frame, SizeHint};
 use serde_json::Value;
 use std::pin::Pin;
@@ -148,7 +149,7 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Watches a call whose caller asked for it.
+    /// Watches a call when the plan and its caller want it.
     ///
     /// # Errors
     /// The header says neither yes nor no.
@@ -158,10 +159,20 @@ impl Watch {
         service: &ServiceName,
         headers: &HeaderMap,
     ) -> Result<Option<Arc<Watch>>, Problem> {
-        match headers.get(HEADER).map(HeaderValue::as_bytes) {
-            None | Some(b"no") => return Ok(None),
-            Some(b"yes") => {}
+        let asked = match headers.get(HEADER).map(HeaderValue::as_bytes) {
+            None => None,
+            Some(b"no") => Some(false),
+            Some(b"yes") => Some(true),
             Some(_) => return Err(Problem::new(ProblemCode::Invalid, "X-Haus-Log-Bodies is `yes` or `no`")),
+        };
+        // What others sent is in a body as well, so the plan has the word, and a caller only within it.
+        let is_wanted = match desk.house().api.log_bodies {
+            LogBodies::Never => false,
+            LogBodies::Asked => asked == Some(true),
+            LogBodies::Always => asked != Some(false),
+        };
+        if !is_wanted {
+            return Ok(None);
         }
         Ok(Some(Arc::new(Watch {
             desk: Arc::clone(desk),

@@ -43,8 +43,9 @@ const PATH_BYTES_MAX: usize = 8_192;
 /// The longest that an answer may take.
 const TIMEOUT_MAX_S: u64 = 300;
 
-/// Calls a service and tells what it answered. `X-Haus-Log-Bodies: yes` among `headers` puts the bodies into
-/// the API's log, without secrets that can be found by their names.
+/// Calls a service and tells what it answered. `X-Haus-Log-Bodies` among `headers`, `yes` or `no`, says
+/// whether the bodies go into the API's log, within what the plan's `api.log_bodies` lets; without secrets
+/// that can be found by their names.
 #[utoipa::path(post, path = "/api/gateway/proxy", tag = "gateway", operation_id = "proxyEnvelope",
     request_body = ProxyRequest,
     responses((status = 200,

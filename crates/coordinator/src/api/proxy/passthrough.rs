@@ -34,7 +34,8 @@ const TIMEOUT_HEADER: &str = "x-haus-timeout";
         ("X-Haus-Timeout" = Option<u64>, Header, minimum = 1, maximum = 300,
             description = "seconds until the head of the answer, 1 to 300; 30 when absent"),
         ("X-Haus-Log-Bodies" = Option<String>, Header, pattern = "^(yes|no)$",
-            description = "`yes`: the bodies go into the API's log, without secrets that can be found by their names")),
+            description = "whether the bodies go into the API's log, within what the plan's `api.log_bodies` lets; without secrets that \
+             can be found by their names")),
     responses((status = "default",
         description = "whatever the service answers; `X-Haus-Instance` names the instance"),
         (status = 200, description = "the service's own answer", content_type = "*/*"),
@@ -54,7 +55,8 @@ pub(super) async fn root(state: DeskState, caller: Caller, request: Request) -> 
         ("X-Haus-Timeout" = Option<u64>, Header, minimum = 1, maximum = 300,
             description = "seconds until the head of the answer, 1 to 300; 30 when absent"),
         ("X-Haus-Log-Bodies" = Option<String>, Header, pattern = "^(yes|no)$",
-            description = "`yes`: the bodies go into the API's log, without secrets that can be found by their names")),
+            description = "whether the bodies go into the API's log, within what the plan's `api.log_bodies` lets; without secrets that \
+             can be found by their names")),
     responses((status = "default",
         description = "whatever the service answers; `X-Haus-Instance` names the instance"),
         (status = 200, description = "the service's own answer", content_type = "*/*"),

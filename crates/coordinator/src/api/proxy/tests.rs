@@ -9,6 +9,7 @@ use axum::routing::any;
 use haus_gateway::{Address, Endpoint, Snapshot, Upstream};
 use haus_model::Scope;
 use haus_model::health::HealthState;
+use haus_model::house::LogBodies;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -64,8 +65,14 @@ fn upstream(service: &str, address: Option<SocketAddr>) -> Arc<Upstream> {
 }
 
 async fn desk() -> TestDesk {
+    desk_that_logs(LogBodies::Asked).await
+}
+
+async fn desk_that_logs(log_bodies: LogBodies) -> TestDesk {
     let services = ["api", "dead", "empty"].map(|name| fixture::service(name, 1));
-    let desk = TestDesk::of(fixture::house(services.to_vec()));
+    let mut house = fixture::house(services.to_vec());
+    house.api.log_bodies = log_bodies;
+    let desk = TestDesk::of(house);
     // Nobody listens at a port that was just given back.
     let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let upstreams =
@@ -225,6 +232,30 @@ async fn a_call_is_a_line_in_the_log_and_its_bodies_only_when_asked_for() {
     let request = Request::post("/api/gateway/proxy/api").header("authorization", format!("Bearer {token}"));
     let request = request.header("x-haus-log-bodies", "maybe").body(Body::empty()).unwrap();
     assert_eq!(desk.send(crate::api::Peer::Gateway, request).await.code(), "invalid");
+}
+
+#[tokio::test]
+async fn the_plan_has_the_word_on_whose_bodies_are_logged() {
+    for (log_bodies, header, expected) in [
+        (LogBodies::Never, Some("yes"), 0),
+        (LogBodies::Asked, None, 0),
+        (LogBodies::Asked, Some("yes"), 1),
+        (LogBodies::Always, None, 1),
+        (LogBodies::Always, Some("no"), 0),
+    ] {
+        let desk = desk_that_logs(log_bodies).await;
+        let token = desk.token("script", &ALL).await;
+        let mut request =
+            Request::post("/api/gateway/proxy/api").header("authorization", format!("Bearer {token}"));
+        if let Some(header) = header {
+            request = request.header("x-haus-log-bodies", header);
+        }
+        let request = request.header("content-type", "application/json").body(Body::from("{}")).unwrap();
+        assert_eq!(desk.send(crate::api::Peer::Gateway, request).await.status, StatusCode::OK);
+        let lines = desk.log(1 + expected).await;
+        let told = lines.iter().filter(|line| !line["request_body"].is_null()).count();
+        assert_eq!(told, expected, "{log_bodies:?} {header:?}: {lines:?}");
+    }
 }
 
 #[tokio::test]

@@ -12,8 +12,8 @@ use haus_model::HostName;
 use haus_model::change::ChangeSet;
 use std::path::Path;
 
-/// A plan may show more only when it was applied, such as which commit a tag is once git is there. More than this is a
-/// plan that never comes to rest.
+/// A plan may show more only when it was applied, such as which commit a tag is once git is there. More than
+/// this is a plan that never comes to rest.
 const ROUNDS_MAX: u32 = 4;
 
 pub(crate) fn cmd_apply(arguments: &ApplyHosts) -> Result<Code, Failure> {
@@ -81,7 +81,7 @@ fn saved(arguments: &ApplyHosts) -> Result<Code, Failure> {
         return Err(Failure::new(REFUSED, message).hint("plan again: `haus plan -o FILE`"));
     }
     let roads = roads(&meant.house, &reach)?;
-    let secrets = Secrets::open(&meant, &reach)?;
+    let secrets = Secrets::of_changes(&kept.change_set, &meant, &reach)?;
     if !arguments.reach.json {
         terminal::out(&page::plan(&kept.change_set, terminal::colour_out()));
     }
@@ -96,7 +96,8 @@ fn saved(arguments: &ApplyHosts) -> Result<Code, Failure> {
     }
 }
 
-/// Whether this file is a plan file of a house, and not a plan of changes. What cannot be read is told by who reads it.
+/// Whether this file is a plan file of a house, and not a plan of changes. What cannot be read is told by who
+/// reads it.
 fn is_plan_file(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
 }

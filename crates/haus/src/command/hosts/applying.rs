@@ -181,7 +181,8 @@ fn report(outcomes: &BTreeMap<HostName, HostOutcome>) -> String {
     text
 }
 
-fn told(fault: &Fault) -> String {
+/// A fault with what the host showed of it.
+pub(super) fn told(fault: &Fault) -> String {
     let mut text = page::finding(&fault.finding, terminal::colour_out());
     for line in &fault.evidence {
         text.push_str(&format!("    | {}\n", harmless(line)));

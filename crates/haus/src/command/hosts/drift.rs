@@ -27,7 +27,8 @@ pub(crate) fn cmd_drift(arguments: &Drift) -> Result<Code, Failure> {
     Ok(if drifted == 0 && !blocked { DONE } else { FINDINGS })
 }
 
-/// Leaves only what is no longer as we made it, or what an earlier apply owes; answers how many new wishes there were.
+/// Leaves only what is no longer as we made it, or what an earlier apply owes; answers how many new wishes
+/// there were.
 fn keep_drift(planned: &mut Planned) -> usize {
     let causes = &planned.causes;
     let mut wishes = 0;
@@ -55,14 +56,21 @@ fn text(planned: &Planned, drifted: usize, wishes: usize) -> String {
         host.blocked.iter().for_each(|finding| text.push_str(&page::finding(finding, colour)));
         host.changes.iter().for_each(|change| text.push_str(&page::change(change, colour)));
     }
-    text.push_str(&if drifted == 0 {
-        "no drift".to_owned()
-    } else {
-        format!("{} drifted", plural(drifted, "resource"))
-    });
-    if wishes > 0 {
-        text.push_str(&format!(" · the plan has {} besides, see `haus plan`", plural(wishes, "new wish")));
+    let blocked = planned.change_set.hosts.values().filter(|host| !host.blocked.is_empty()).count();
+    let mut words = Vec::new();
+    match (drifted, blocked) {
+        (0, 0) => words.push("no drift".to_owned()),
+        // Nobody knows of a host that could not be looked at.
+        (0, _) => {}
+        (_, _) => words.push(format!("{} drifted", plural(drifted, "resource"))),
     }
+    if blocked > 0 {
+        words.push(format!("{} could not be looked at", plural(blocked, "host")));
+    }
+    if wishes > 0 {
+        words.push(format!("the plan wants {} besides, see `haus plan`", plural(wishes, "new thing")));
+    }
+    text.push_str(&words.join(" · "));
     text.push('\n');
     text
 }

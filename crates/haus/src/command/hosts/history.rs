@@ -1,10 +1,12 @@
-//! `haus history`: what was applied on each host, by whom, why and with which outcome, as the hosts remember it.
+//! `haus history`: what was applied on each host, by whom, why and with which outcome, as the hosts remember
+//! it.
 
-use super::{Meant, roads};
+use super::{Meant, page, roads};
 use crate::arguments::History;
 use crate::exit::{Code, DONE, FINDINGS, Failure};
 use crate::terminal::{self, harmless};
 use haus_acts::wire::{Outcome, PastApply};
+use haus_apply::outcome::Fault;
 use haus_apply::sessions::Sessions as _;
 use haus_apply::transport::Purpose;
 use haus_model::HostName;
@@ -23,21 +25,21 @@ pub(crate) fn cmd_history(arguments: &History) -> Result<Code, Failure> {
             Ok(past) => {
                 told.insert(target.host, past);
             }
-            Err(error) => silent.push((target.host, haus_model::error::chain(&error))),
+            Err(error) => silent.push(Fault::of(&target.host, &error)),
         }
     }
     if arguments.reach.json {
         terminal::json(&told);
     } else {
-        told.iter().for_each(|(host, past)| terminal::out(&page(host, past)));
+        told.iter().for_each(|(host, past)| terminal::out(&text(host, past)));
     }
-    for (host, why) in &silent {
-        terminal::error(&format!("warning: {host}: {why}\n"));
+    for fault in &silent {
+        terminal::error(&page::finding(&fault.finding, terminal::colour_error()));
     }
     Ok(if silent.is_empty() { DONE } else { FINDINGS })
 }
 
-fn page(host: &HostName, past: &[PastApply]) -> String {
+fn text(host: &HostName, past: &[PastApply]) -> String {
     let mut text = format!("{host}\n");
     if past.is_empty() {
         text.push_str("  nothing was applied here\n");

@@ -1,5 +1,5 @@
-//! The commands that reach hosts: `plan`, `apply`, `drift`, `rollback`, `history`. This file owns what they share: which
-//! house and hosts are meant, the roads, the programs, what a plan is made from.
+//! The commands that reach hosts: `plan`, `apply`, `drift`, `rollback`, `history`. This file owns what they
+//! share: which house and hosts are meant, the roads, the programs, what a plan is made from.
 
 mod apply;
 mod applying;
@@ -135,7 +135,8 @@ fn supplies(meant: &Meant, secrets: &Secrets) -> Result<(Supplies, Inputs), Fail
     Ok((supplies, inputs))
 }
 
-/// Looks at the hosts and plans. An apply that did not end is left alone: whoever wants to change something settles it.
+/// Looks at the hosts and plans. An apply that did not end is left alone: whoever wants to change something
+/// settles it.
 fn planned(
     meant: &Meant,
     reach: &Reach,

@@ -212,6 +212,7 @@ mod tests {
             connect: Connect::Local,
             elevation: Elevation::Auto,
             observed: Fingerprint::of(b""),
+            needs: std::collections::BTreeSet::new(),
             changes: vec![motd()],
             unchanged: 3,
             blocked: Vec::new(),

@@ -1,6 +1,7 @@
 //! Where our programs for hosts are: `haus-remote` for each architecture, and `haus` itself.
 //!
-//! They lie beside the running `haus`, as `haus-remote-x86_64` and so on, or in the folder that HAUS_REMOTE_DIR names.
+//! They lie beside the running `haus`, as `haus-remote-x86_64` and so on, or in the folder that
+//! HAUS_REMOTE_DIR names.
 
 use crate::exit::{FAILED, Failure};
 use haus_apply::programs::Programs;
@@ -45,8 +46,8 @@ pub(super) fn remote() -> Result<Programs, Failure> {
     })
 }
 
-/// Our own program by architecture, for hosts that run a coordinator. That of this machine is the one that runs; for others
-/// `haus-ARCHITECTURE` is looked for in the same folders.
+/// Our own program by architecture, for hosts that run a coordinator. That of this machine is the one that
+/// runs; for others `haus-ARCHITECTURE` is looked for in the same folders.
 pub(super) fn own() -> Result<BTreeMap<Architecture, PathBuf>, Failure> {
     let mut programs = BTreeMap::new();
     for architecture in ARCHITECTURES {

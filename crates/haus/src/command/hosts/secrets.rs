@@ -1,5 +1,5 @@
-//! Values of credentials for hosts, at the moment when they are carried: from the running house, or from its vault when
-//! no house runs here. It knows neither how the vault is sealed nor what a value is for.
+//! Values of credentials for hosts, at the moment when they are carried: from the running house, or from its
+//! vault when no house runs here. It knows neither how the vault is sealed nor what a value is for.
 
 use super::Meant;
 use crate::arguments::Reach;
@@ -7,9 +7,10 @@ use crate::command::credential::offline_failure;
 use crate::command::{block_on, client};
 use crate::exit::{FAILED, Failure};
 use crate::locate;
-use haus_apply::supply::{SecretError, SecretSource};
+use haus_apply::supply::{SecretError, SecretSource, secrets_of};
 use haus_client::{Client, ClientError};
 use haus_coordinator::{KeyPlace, OfflineOptions, OfflineVault};
+use haus_model::change::ChangeSet;
 use haus_model::resource::SecretVersion;
 use haus_model::{CredentialName, Secret};
 use haus_supervise::lock::Lock;
@@ -31,6 +32,19 @@ impl Secrets {
         if haus_planner::needed(&meant.house).credentials.is_empty() {
             return Ok(Secrets::NotNeeded);
         }
+        Secrets::take(meant, reach)
+    }
+
+    /// Opens what these changes need, whatever the plan file says by now.
+    pub(super) fn of_changes(changes: &ChangeSet, meant: &Meant, reach: &Reach) -> Result<Secrets, Failure> {
+        let mut all = changes.hosts.values().flat_map(|host| &host.changes);
+        if all.all(|change| secrets_of(change).is_empty()) {
+            return Ok(Secrets::NotNeeded);
+        }
+        Secrets::take(meant, reach)
+    }
+
+    fn take(meant: &Meant, reach: &Reach) -> Result<Secrets, Failure> {
         let places = locate::places(meant.house.name.as_str(), reach.state.as_deref())?;
         if Lock::holder(places.state()).is_some() {
             return Ok(Secrets::Running(client(&places)));

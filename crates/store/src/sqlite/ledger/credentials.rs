@@ -54,14 +54,14 @@ pub(super) fn revision(connection: &Connection, id: &str) -> Result<u64> {
         .prepare_cached("SELECT revision FROM credential WHERE id = ?1")?
         .query_row([id], |row| row.get(0))
         .optional()?;
-    match found {
-        Some(revision) => Ok(revision),
-        None => conflict(Conflict::Missing(format!("credential {id}"))),
-    }
+    found.map_or_else(|| missing(id), Ok)
 }
 
-fn at_revision(connection: &Connection, id: &str, wanted: Option<u64>) -> Result<()> {
-    let found = revision(connection, id)?;
+fn missing<T>(id: &str) -> Result<T> {
+    conflict(Conflict::Missing(format!("credential {id}")))
+}
+
+fn at_revision(found: u64, wanted: Option<u64>) -> Result<()> {
     match wanted {
         Some(wanted) if wanted != found => conflict(Conflict::Revision(found)),
         Some(_) | None => Ok(()),
@@ -122,49 +122,48 @@ fn put_scope(connection: &Connection, id: &str, scope: &[ServiceName]) -> Result
     Ok(())
 }
 
+/// Gives the row as it is afterwards.
 pub(super) fn update(
     connection: &Connection,
     id: &str,
     if_revision: Option<u64>,
     change: &CredentialChange,
     at: Timestamp,
-) -> Result<()> {
-    at_revision(connection, id, if_revision)?;
-    let CredentialChange { description, metadata, kind, scope, expires_at, rotation_required, rotate_days } =
-        change;
+) -> Result<CredentialRow> {
+    let Some(mut row) = by_id(connection, id)? else { return missing(id) };
+    at_revision(row.revision, if_revision)?;
+    change.apply(&mut row);
+    row.updated_at = at;
+    row.revision += 1;
     connection
         .prepare_cached(
-            "UPDATE credential SET updated_at_ms = ?2, revision = revision + 1,
-               description = CASE WHEN ?3 THEN ?4 ELSE description END,
-               metadata = coalesce(?5, metadata),
-               kind = coalesce(?6, kind),
-               expires_at_ms = CASE WHEN ?7 THEN ?8 ELSE expires_at_ms END,
-               rotation_required = coalesce(?9, rotation_required),
-               rotate_days = CASE WHEN ?10 THEN ?11 ELSE rotate_days END
+            "UPDATE credential SET updated_at_ms = ?2, revision = ?3, description = ?4, metadata = ?5, kind = ?6,
+               expires_at_ms = ?7, rotation_required = ?8, rotate_days = ?9
              WHERE id = ?1",
         )?
         .execute(params![
             id,
-            at.0,
-            description.is_some(),
-            description.as_ref().and_then(Option::as_deref),
-            metadata,
-            kind.map(haus_model::CredentialKind::as_str),
-            expires_at.is_some(),
-            expires_at.flatten().map(|time| time.0),
-            rotation_required,
-            rotate_days.is_some(),
-            rotate_days.flatten(),
+            row.updated_at.0,
+            row.revision,
+            row.description,
+            row.metadata,
+            row.kind.as_str(),
+            row.expires_at.map(|time| time.0),
+            row.rotation_required,
+            row.rotate_days,
         ])?;
-    match scope {
-        Some(scope) => put_scope(connection, id, scope),
-        None => Ok(()),
+    if let Some(scope) = &change.scope {
+        put_scope(connection, id, scope)?;
+        // Whoever is named twice is in it once, at its first place.
+        let mut seen = std::collections::BTreeSet::new();
+        row.scope.retain(|service| seen.insert(service.clone()));
     }
+    Ok(row)
 }
 
 /// Scope, versions and rotations go with it, by their foreign keys.
 pub(super) fn delete(connection: &Connection, id: &str, if_revision: Option<u64>) -> Result<()> {
-    at_revision(connection, id, if_revision)?;
+    at_revision(revision(connection, id)?, if_revision)?;
     connection.prepare_cached("DELETE FROM credential WHERE id = ?1")?.execute([id])?;
     Ok(())
 }

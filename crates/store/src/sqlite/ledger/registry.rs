@@ -58,15 +58,19 @@ pub(super) fn announced(connection: &Connection) -> Result<Vec<AnnouncedRow>> {
 
 pub(super) fn put_idempotent(connection: &Connection, new: &IdempotentAnswer) -> Result<()> {
     let taken = connection
-        .prepare_cached("SELECT 1 FROM idempotent WHERE caller = ?1 AND key = ?2")?
-        .exists([&new.caller, &new.key])?;
+        .prepare_cached(
+            "SELECT 1 FROM idempotent WHERE caller = ?1 AND key = ?2 AND NOT (status = 0 AND request = ?3)",
+        )?
+        .exists(params![new.caller, new.key, new.request])?;
     if taken {
         return conflict(Conflict::Exists(format!("the answer to request `{}` of {}", new.key, new.caller)));
     }
     connection
         .prepare_cached(
             "INSERT INTO idempotent (caller, key, request, status, body, until_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (caller, key) DO UPDATE SET status = excluded.status, body = excluded.body,
+               until_ms = excluded.until_ms",
         )?
         .execute(params![new.caller, new.key, new.request, new.status, new.body, new.until.0])?;
     Ok(())

@@ -1,16 +1,19 @@
 //! The SQL of the audit trail: appending after the head, reading, pruning from the old end.
 //!
-//! The head is read inside the transaction that appends, which takes less than a microsecond. Kept in memory
-//! it would have to be right after every savepoint, transaction and disk that failed.
+//! The head is read inside the transaction that appends ([`Tail`]). Kept in memory for longer it would have
+//! to be right after every transaction and disk that failed.
 
 use super::super::rows::bound;
+use super::super::tail::Tail;
+use super::trail_blocks::{self, Name};
 use super::{Result, RowError};
-use crate::ledger::{Committed, TrailQuery};
+use crate::ledger::TrailQuery;
 use haus_model::Timestamp;
 use haus_model::error::chain;
-use haus_trail::{Action, Entry, Hash, Head, NewEntry, seal};
+use haus_trail::{Action, Entry, Hash, Head, NewEntry};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use std::ops::RangeInclusive;
 
 /// Entries removed in one transaction, so that other writers wait for milliseconds only.
 const PRUNE_STEP_ROWS: u64 = 2_000;
@@ -38,20 +41,17 @@ pub(crate) fn start(connection: &Connection) -> Result<Head> {
     found.ok_or_else(|| RowError::Odd("the start of the trail is missing".to_owned()))
 }
 
-/// Seals entries after the head and appends them.
-pub(super) fn append(connection: &Connection, entries: &[NewEntry]) -> Result<Committed> {
+/// Writes entries down, each with its body. The first one follows the last of the table, or a trigger
+/// refuses it.
+pub(in super::super) fn insert(connection: &Connection, entries: &[(Entry, String)]) -> Result<()> {
     if entries.is_empty() {
-        return Ok(Committed::default());
+        return Ok(());
     }
-    let mut head = head(connection)?;
-    let mut trail = Vec::with_capacity(entries.len());
     let mut insert = connection.prepare_cached(
         "INSERT INTO trail (seq, at_ms, actor, action, subject, outcome, body, prev, hash)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     )?;
-    for entry in entries {
-        let sealed = seal(&head, entry.clone());
-        let Entry { seq, entry, prev, hash } = &sealed;
+    for (Entry { seq, entry, prev, hash }, body) in entries {
         insert.execute(params![
             seq,
             entry.at.0,
@@ -59,14 +59,14 @@ pub(super) fn append(connection: &Connection, entries: &[NewEntry]) -> Result<Co
             entry.action.as_str(),
             entry.subject,
             entry.outcome.as_str(),
-            sealed.body(),
+            body,
             prev.0,
             hash.0,
         ])?;
-        head = sealed.head();
-        trail.push(head.seq);
     }
-    Ok(Committed { trail, head: Some(head) })
+    let (first, last) = (entries.first(), entries.last());
+    let number = |entry: Option<&(Entry, String)>| entry.map_or(0, |(entry, _)| entry.seq);
+    trail_blocks::follow(connection, number(first)..=number(last))
 }
 
 /// An entry as it stands in a row. What the columns say beside the body is only there to search by, so it
@@ -105,32 +105,59 @@ pub(crate) fn differing(row: &Row<'_>, body: &NewEntry) -> rusqlite::Result<Vec<
     Ok(differing)
 }
 
+/// Call it inside a transaction: it looks more than once.
 pub(super) fn entries(connection: &Connection, query: &TrailQuery) -> Result<Vec<Entry>> {
-    let mut sql = format!("SELECT {COLUMNS} FROM trail WHERE seq > ?1 AND seq < ?2");
-    // Texts of the statement instead of one with `OR`, which would keep SQLite from using the indexes.
-    let filters = [
-        (query.subject.is_some(), " AND subject = ?3", " AND ?3 IS NULL"),
-        (query.actor.is_some(), " AND actor = ?4", " AND ?4 IS NULL"),
-        (query.action.is_some(), " AND action = ?5", " AND ?5 IS NULL"),
-    ];
-    for (wanted, with, without) in filters {
-        sql.push_str(if wanted { with } else { without });
+    let among = query.after.map_or(0, |after| after.saturating_add(1))
+        ..=query.before.map_or(u64::MAX, |before| before.saturating_sub(1));
+    let mut found = Vec::new();
+    if among.is_empty() || query.before == Some(0) {
+        return Ok(found);
     }
+    let Some(name) = sought(query) else {
+        look(connection, query, among, &mut found)?;
+        return Ok(found);
+    };
+    let last = head(connection)?.seq;
+    trail_blocks::spans(connection, name, (among, last), query.newest_first, |span| {
+        look(connection, query, span, &mut found)?;
+        Ok(found.len() < query.limit)
+    })?;
+    Ok(found)
+}
+
+/// The rarest name that is looked for.
+fn sought(query: &TrailQuery) -> Option<Name<'_>> {
+    let by = |kind, name| Name { kind, name };
+    let subject = query.subject.as_deref().map(|subject| by("subject", subject));
+    let actor = query.actor.as_deref().map(|actor| by("actor", actor));
+    subject.or(actor).or(query.action.map(|action| by("action", action.as_str())))
+}
+
+/// Adds what is wanted of a span, up to the limit.
+fn look(
+    connection: &Connection,
+    query: &TrailQuery,
+    span: RangeInclusive<u64>,
+    found: &mut Vec<Entry>,
+) -> Result<()> {
+    let mut sql = format!(
+        "SELECT {COLUMNS} FROM trail WHERE seq BETWEEN ?1 AND ?2
+           AND (?3 IS NULL OR subject = ?3) AND (?4 IS NULL OR actor = ?4) AND (?5 IS NULL OR action = ?5)"
+    );
     sql.push_str(if query.newest_first { " ORDER BY seq DESC LIMIT ?6" } else { " ORDER BY seq LIMIT ?6" });
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params![
-        query.after.map_or(-1, bound),
-        query.before.map_or(i64::MAX, bound),
+        bound(*span.start()),
+        bound(*span.end()),
         query.subject,
         query.actor,
         query.action.map(Action::as_str),
-        bound(query.limit as u64),
+        bound(query.limit.saturating_sub(found.len()) as u64),
     ])?;
-    let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         found.push(entry(row)?);
     }
-    Ok(found)
+    Ok(())
 }
 
 /// The last entry of the old end whose entries were all made before this time.
@@ -146,7 +173,13 @@ pub(super) fn last_before(connection: &Connection, before: Timestamp) -> Result<
 }
 
 /// Removes at most [`PRUNE_STEP_ROWS`] entries up to `last`, with the note when there were any.
-pub(super) fn prune_step(connection: &Connection, last: u64, note: Option<&NewEntry>) -> Result<u64> {
+pub(super) fn prune_step(
+    connection: &Connection,
+    tail: &mut Tail,
+    last: u64,
+    note: Option<&NewEntry>,
+) -> Result<u64> {
+    tail.flush(connection)?;
     let begin = start(connection)?.seq;
     let end = last.min(begin.saturating_add(PRUNE_STEP_ROWS));
     if end <= begin {
@@ -161,7 +194,8 @@ pub(super) fn prune_step(connection: &Connection, last: u64, note: Option<&NewEn
             "entry {end} of the trail is missing; `haus trail verify` tells more"
         )));
     };
-    append(connection, note.map_or(&[], std::slice::from_ref))?;
+    tail.append(connection, note.map_or(&[], std::slice::from_ref))?;
+    trail_blocks::forget(connection, begin + 1..=end, head(connection)?.seq)?;
     // First the start, then the entries: the trigger lets only those go that lie behind it.
     connection.prepare_cached("UPDATE trail_start SET seq = ?1, hash = ?2")?.execute(params![end, hash])?;
     let removed = connection.prepare_cached("DELETE FROM trail WHERE seq <= ?1")?.execute([end])?;

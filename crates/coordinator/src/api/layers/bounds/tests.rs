@@ -2,11 +2,16 @@
 
 use super::*;
 use axum::Router;
+use axum::extract::State;
 use axum::http::StatusCode;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{Next, from_fn_with_state};
 use axum::routing::{any, get, post};
 use std::sync::atomic::{AtomicBool, Ordering};
 use tower::ServiceExt;
+
+async fn layer(State(bounds): State<Arc<Bounds>>, request: Request, next: Next) -> Response {
+    bounded(&bounds, request, |request| next.run(request)).await
+}
 
 fn bounds(each: usize) -> Bounds {
     let shares = || Shares::new(each);
@@ -24,7 +29,7 @@ fn router(bounds: Bounds) -> Router {
         .route("/api/trail/export", get(async || "lines"))
         .route("/api/identity/enrol", post(echo))
         .route("/health", get(async || "well"));
-    router.layer(from_fn_with_state(Arc::new(bounds), bounded))
+    router.layer(from_fn_with_state(Arc::new(bounds), layer))
 }
 
 fn account() -> Caller {
@@ -159,7 +164,7 @@ async fn a_change_is_done_to_its_end_when_its_caller_hangs_up() {
     };
     let shares = Bounds { known: Shares::new(1), ..bounds(0) };
     let router = Router::new().route("/api/act", any(handler));
-    let router = router.layer(from_fn_with_state(Arc::new(shares), bounded));
+    let router = router.layer(from_fn_with_state(Arc::new(shares), layer));
     let mut sent = Box::pin(send(&router, request(Method::DELETE, "/api/act", account(), Body::empty())));
     begin(&mut sent).await;
     drop(sent);
