@@ -90,7 +90,7 @@ impl Ground {
         self.folder.join(format!("{whose}-%C")).display().to_string()
     }
 
-    /// Forks for every host of the bench, pipelining, no search for an interpreter; an exact path of the
+    /// Forks for every host of the bench, pipelining, nothing to search for; an exact path of the
     /// socket, so that a round can begin without it.
     fn ansible_settings(&self, persist: Persist) -> String {
         let words = match persist {
