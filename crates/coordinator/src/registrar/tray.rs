@@ -81,7 +81,7 @@ mod tests {
             }
             let tray = Arc::clone(&tray);
             std::thread::spawn(move || {
-                replies.into_iter().for_each(|(reply, number)| tray.put(reply, number))
+                replies.into_iter().for_each(|(reply, number)| tray.put(reply, number));
             })
         };
         for (number, answer) in answers {

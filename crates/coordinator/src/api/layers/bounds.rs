@@ -153,7 +153,7 @@ pub(super) async fn bounded<F: Work>(
     if ALWAYS.contains(&request.uri().path()) {
         return next(request).await;
     }
-    within(&bounds, request, next).await.unwrap_or_else(IntoResponse::into_response)
+    within(bounds, request, next).await.unwrap_or_else(IntoResponse::into_response)
 }
 
 async fn within<F: Work>(
