@@ -88,6 +88,7 @@ fn one_round(
     ours(house.credential_reads(), &mut figures.credential_reads)?;
     ours(house.credential_writes(), &mut figures.writes)?;
     ours(house.registrations(), &mut figures.registrations)?;
+    house.report_in()?;
     ours(house.registry_reads(), &mut figures.registry_reads)?;
     let Some(etcd) = etcd else { return Ok(()) };
     let theirs = |questions: &[Question], into: &mut Tally| -> Result<(), TaskError> {

@@ -50,11 +50,7 @@ fn name(service: Option<&ServiceName>) -> Option<&str> {
 fn apply(connection: &Connection, tail: &mut Tail, batch: &Batch) -> Result<Committed> {
     let mut changed = Vec::new();
     for write in &batch.writes {
-        if let Write::CredentialUpdate { id, if_revision, change, at } = write {
-            changed.push(credentials::update(connection, id, *if_revision, change, *at)?);
-        } else {
-            apply_one(connection, write)?;
-        }
+        apply_one(connection, write, &mut changed)?;
     }
     if batch.entries.is_empty() {
         return Ok(Committed { changed, ..Committed::default() });
@@ -63,12 +59,14 @@ fn apply(connection: &Connection, tail: &mut Tail, batch: &Batch) -> Result<Comm
     Ok(Committed { trail, head: tail.head(), changed })
 }
 
-fn apply_one(connection: &Connection, write: &Write) -> Result<()> {
+/// `changed` gets the rows that whoever committed need not read again.
+fn apply_one(connection: &Connection, write: &Write, changed: &mut Vec<CredentialRow>) -> Result<()> {
     let db = connection;
     match write {
         Write::CredentialCreate(row, version) => credentials::create(db, row, version),
         Write::CredentialUpdate { id, if_revision, change, at } => {
-            credentials::update(db, id, *if_revision, change, *at).map(drop)
+            changed.push(credentials::update(db, id, *if_revision, change, *at)?);
+            Ok(())
         }
         Write::CredentialDelete { id, if_revision } => credentials::delete(db, id, *if_revision),
         Write::CredentialUsed { ids, at } => credentials::used(db, ids, *at),

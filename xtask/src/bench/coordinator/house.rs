@@ -105,15 +105,23 @@ impl House {
                 &body,
             ));
         }
-        // Two instances of every fleet, so that a turn has to be taken.
+        self.report_in()?;
+        for number in 1..=FLEETS {
+            let path = format!("/api/discover?service={}", fleet(number));
+            self.registry_reads.push(question("GET", path, "", ""));
+        }
+        Ok(())
+    }
+
+    /// Two instances of every fleet are there and say so, so that a turn has to be taken. Whoever says
+    /// nothing for a while is found by nobody.
+    pub(super) fn report_in(&self) -> Result<(), TaskError> {
         let mut line = Line::tcp(self.port)?;
         for number in 1..=FLEETS {
             for instance in 1..=2 {
                 let body = registration(number, instance).to_string();
                 line.ask("POST", "/api/services/register", &self.fleets[number - 1], &body)?;
             }
-            let path = format!("/api/discover?service={}", fleet(number));
-            self.registry_reads.push(question("GET", path, "", ""));
         }
         Ok(())
     }

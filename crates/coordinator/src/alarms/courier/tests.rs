@@ -195,9 +195,10 @@ fn an_alert_that_is_over_is_past_also_after_a_restart() {
     let past = alarms.past();
     assert_eq!((past.len(), past[0].state.as_str(), past[0].subject.as_str()), (1, "over", "web"));
     let writes = alarms.book().writes();
-    let kept = writes
-        .into_iter()
-        .find_map(|write| if let Write::AlertStatePut(text) = write { Some(text) } else { None });
+    let kept = writes.into_iter().find_map(|write| {
+        let Write::AlertStatePut(text) = write else { return None };
+        Some(text)
+    });
     let again = Alarms::default();
     let lines = again.book().restore(over, rules(&house), kept, Vec::new(), Vec::new());
     assert_eq!((lines, again.past()), (Vec::new(), past));
