@@ -63,8 +63,8 @@ impl Undo<'_> {
         Ok(left)
     }
 
-    /// A unit whose file was there in between is not as it was before systemd has read the old one again, be it that no
-    /// change of the unit itself was reached.
+    /// A unit whose file was there in between is not as it was before systemd has read the old one again, be
+    /// it that no change of the unit itself was reached.
     pub(crate) fn tell_systemd(&mut self, changes: &[Change]) {
         let is_unit_file =
             |change: &Change| path_of(&change.spec).is_some_and(|path| path.starts_with("/etc/systemd"));
