@@ -72,8 +72,15 @@ fn a_plan_is_carried_out_exactly_and_holds_no_value_of_a_secret() {
     let file = kept(&desk);
     let text = std::fs::read_to_string(&file).expect("reads");
     assert!(text.contains("shop-key") && !text.contains(planted), "the value stands in the plan");
-    // What the plan file says by now does not matter, only that there is such a credential.
-    plan_with(&desk, &[("name = first", "name = third"), ("services:", &format!("{credential}services:"))]);
+    // What the plan file says by now does not matter, only that it still brings that credential to the host.
+    plan_with(
+        &desk,
+        &[
+            ("name = first", "name = third"),
+            ("directories:", secret_file),
+            ("services:", &format!("{credential}services:")),
+        ],
+    );
     let told = desk.done(&["apply", "--yes", &file]);
     assert!(!told.contains(planted));
     assert_eq!(
