@@ -71,7 +71,7 @@ fn what_was_changed_by_hand_is_found_and_mended() {
     desk.says(&["drift"], 0, &["no drift"]);
     desk.shell(
         "echo more >> /etc/shop.conf; chmod 666 /etc/systemd/system/haus-shop-web.service; rm -r /srv/files; \
-         systemctl stop haus-shop-web; nft delete table inet haus; systemctl disable -q haus-firewall",
+         systemctl stop haus-shop-web; systemctl disable -q haus-firewall",
     );
     let words = [
         "file:/etc/shop.conf",
