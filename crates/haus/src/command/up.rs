@@ -32,7 +32,13 @@ pub(crate) fn cmd_up(arguments: &Up, mode: Mode) -> Result<Code, Failure> {
             .hint(format!("mend them and see `haus check {}`", arguments.path.display())));
     };
     show(&loaded, Severity::Warning);
-    let house = stage(plan, arguments.stage.as_deref())?;
+    let house = match the_stage_here(plan).filter(|_| arguments.stage.is_none()) {
+        Some(house) => {
+            terminal::error(&format!("stage {}: the one on this machine\n", house.stage));
+            house
+        }
+        None => stage(plan, arguments.stage.as_deref())?,
+    };
     let places = locate::places(house.name.as_str(), arguments.state.as_deref())?;
     known_host(house, arguments.standpoint.host.as_deref())?;
     let own = super::parent::own_program()?;
@@ -95,6 +101,13 @@ pub(super) fn show(loaded: &Loaded, least: Severity) {
         terminal::error(&haus_houseplan::render(&shown, &loaded.sources, style));
         terminal::error("\n");
     }
+}
+
+/// Among several stages the only one without hosts: nothing else can be meant for the machine in front of us.
+fn the_stage_here(plan: &Plan) -> Option<&House> {
+    let mut here = plan.stages.values().filter(|house| house.hosts.is_empty());
+    let found = here.next().filter(|_| plan.stages.len() > 1)?;
+    here.next().is_none().then_some(found)
 }
 
 pub(super) fn stage<'plan>(plan: &'plan Plan, wanted: Option<&str>) -> Result<&'plan House, Failure> {

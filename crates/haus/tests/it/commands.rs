@@ -68,6 +68,16 @@ fn a_chosen_stage_comes_up() {
 }
 
 #[test]
+fn the_only_stage_on_this_machine_needs_no_name() {
+    let stages = "stages:\n  here: { hosts: none }\n  there: { hosts: { far: { connect: ssh://root@far.example } } }\nhosts: { far: { os: debian-12 } }\n";
+    let mut home = Home::new(&format!("services:\n{}{stages}", server("web", "", "")));
+    home.house.up(&[]);
+    home.house.wait_for_line("up: ", SOON);
+    assert_eq!(home.status()["stage"], "here");
+    home.down();
+}
+
+#[test]
 fn a_second_up_says_who_holds_the_house() {
     let mut home = Home::up(&format!("services:\n{}", server("web", "", "")));
     let pid = home.pid("web/1");
