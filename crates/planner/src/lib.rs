@@ -1,6 +1,6 @@
 //! From a plan and what was observed to an ordered list of changes, and nothing but that.
 //!
-//! Two pure steps: [`expand`] says what every host must have, piece by piece; [`plan`] compares that with
+//! Two pure steps: [`expand()`] says what every host must have, piece by piece; [`plan()`] compares that with
 //! what was observed and says what is to be done, in which order, why and with which outcome. Time, contents
 //! of files, versions of credentials and observations are arguments. Not known here: disk, network, clock,
 //! how something is done on a host, values of secrets, and how a plan is printed.

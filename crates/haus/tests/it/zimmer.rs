@@ -165,10 +165,13 @@ fn the_rooms_make_themselves_known_outlive_the_core_call_each_other_and_leave() 
     ask.method = "POST".to_owned();
     let tick = ask.send(gateway).expect("the gateway answers").text();
     assert!(tick.contains("\"outcome\":\"done\""), "{tick}");
-    let log = std::fs::read_to_string(house.state().join("log/api.log")).expect("calls are logged");
-    let is_call =
-        |line: &&str| line.contains("zimmer-02-chronos-stratege") && line.contains("zimmer-08-qa-pruefer");
-    assert!(log.lines().any(|line| is_call(&line)), "{log}");
+    // The line is written behind the answer.
+    wait_until("the call in the log", SOON, || {
+        let log = std::fs::read_to_string(house.state().join("log/api.log")).expect("calls are logged");
+        let is_call =
+            |line: &str| line.contains("zimmer-02-chronos-stratege") && line.contains("zimmer-08-qa-pruefer");
+        log.lines().any(is_call)
+    });
 
     assert_eq!(house.ask(&["down"]).code, Some(0));
     assert_eq!(house.wait_for_exit(SOON), Some(0));
