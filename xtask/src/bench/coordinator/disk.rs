@@ -13,9 +13,9 @@ use crate::error::TaskError;
 const BLOCK: [u8; 4096] = [0x5A; 4096];
 const SPAN: Duration = Duration::from_secs(2);
 
-/// What every sync of the slower disk takes beside its own time: as an ordinary SSD without a protected
-/// cache.
-pub(super) const SLOWER: Duration = Duration::from_millis(2);
+/// What every sync of slower disks takes beside its own time: as a good SSD without a protected cache, and as
+/// an ordinary one.
+pub(super) const SLOWER: [Duration; 2] = [Duration::from_micros(500), Duration::from_millis(2)];
 
 /// The library that makes a program's disk slower.
 const SOURCE: &str = include_str!("slow_sync.c");
@@ -50,7 +50,7 @@ pub(super) fn slower_library(folder: &Path) -> Result<Option<PathBuf>, TaskError
 }
 
 /// The variables of a program on the slower disk.
-pub(super) fn slower_environment(library: &Path) -> [(&'static str, String); 2] {
-    let us = SLOWER.as_micros().to_string();
+pub(super) fn slower_environment(library: &Path, slower: Duration) -> [(&'static str, String); 2] {
+    let us = slower.as_micros().to_string();
     [("LD_PRELOAD", library.display().to_string()), ("HAUS_BENCH_SYNC_US", us)]
 }
