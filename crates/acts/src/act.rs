@@ -25,6 +25,7 @@ use crate::wire::{Progress, Refusal};
 use haus_model::change::ActKind;
 use haus_model::host_code::HostCode;
 use haus_model::inventory::State;
+use haus_model::operation::let_go_verb;
 use haus_model::resource::{SecretVersion, Spec};
 use haus_model::{Fingerprint, Secret};
 use std::collections::{BTreeMap, BTreeSet};
@@ -95,7 +96,7 @@ impl Job<'_> {
 
 /// How a change is taken back; what has to be kept for that is on disk afterwards.
 pub(crate) fn note(job: &mut Job<'_>, act: ActKind, spec: &Spec) -> Result<Note> {
-    if act == ActKind::Forget {
+    if act == ActKind::Forget && let_go_verb(spec, job.before).is_none() {
         return Ok(Note::default());
     }
     match spec {
@@ -123,7 +124,10 @@ pub(crate) fn carry_out(job: &mut Job<'_>, act: ActKind, spec: &Spec) -> Result<
     match act {
         ActKind::Create | ActKind::Update => make(job, spec),
         ActKind::Remove => remove(job, spec),
-        ActKind::Forget => Ok(Made::default()),
+        ActKind::Forget => match spec {
+            Spec::Unit(unit) => unit::let_go(job, unit, let_go_verb(spec, job.before)),
+            _ => Ok(Made::default()),
+        },
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) use facts::{boot_id, facts, started_ticks};
 pub(crate) use packages::names_installed;
 use paths::at_path;
 pub(crate) use paths::{fingerprint_of, salted};
-pub(crate) use releases::{CURRENT, RELEASES, git_env, note_path};
+pub(crate) use releases::{CURRENT, RELEASES, git_env};
 
 /// What looking needs to know.
 pub(crate) struct Observer<'a> {

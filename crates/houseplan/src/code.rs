@@ -156,6 +156,7 @@ codes! {
     FilesElsewhere "HP0628" Warning true "files of a service that are not where the gateway is";
     FolderNowhere "HP0629" Error false "a working folder that nothing puts on the host";
     GroupUnused "HP0630" Warning true "a group without hosts";
+    MadeTwice "HP0631" Error false "a credential that would be made twice";
 }
 
 impl Code {

@@ -76,7 +76,8 @@ pub enum ActKind {
     Update,
     /// It is ours and no longer wanted.
     Remove,
-    /// It was there before us and no longer wanted by the plan: only our note of it goes.
+    /// It was there before us and no longer wanted by the plan: only our note of it goes. A running unit that
+    /// has read something of ours reads again what is left.
     Forget,
 }
 

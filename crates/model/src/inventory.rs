@@ -176,6 +176,9 @@ pub enum State {
         inputs: Option<Fingerprint>,
         /// Whether systemd has to read its files again.
         needs_reload: bool,
+        /// What the command of the specification says of a running unit; none when there is nothing to ask.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        in_effect: Option<bool>,
     },
     /// What was proven last.
     Health {

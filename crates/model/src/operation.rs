@@ -21,7 +21,7 @@ pub fn operations(act: ActKind, spec: &Spec, before: &State) -> Vec<Operation> {
     match act {
         ActKind::Create | ActKind::Update => make(spec, before),
         ActKind::Remove => remove(spec, before),
-        ActKind::Forget => vec![native("forget it; what is there stays")],
+        ActKind::Forget => let_go(spec, before),
     }
 }
 
@@ -258,9 +258,15 @@ fn make_link(spec: &LinkSpec, before: &State) -> Vec<Operation> {
 // --- releases
 // -----------------------------------------------------------------------------------------------
 
-/// The folder in which a release is made before it gets its name.
-pub fn release_part(root: &Path, id: &str) -> PathBuf {
-    root.join("releases").join(format!(".{id}.part"))
+/// The folder of a release. It has its name from the first file on, since a build may write that name into
+/// what it makes: programs in a virtual environment of Python start with it.
+pub fn release_folder(root: &Path, id: &str) -> PathBuf {
+    root.join("releases").join(id)
+}
+
+/// The note beside a release that says that it is complete. The account that builds cannot write there.
+pub fn release_note(root: &Path, id: &str) -> PathBuf {
+    root.join("releases").join(format!(".{id}.json"))
 }
 
 fn build_release(spec: &ReleaseSpec, before: &State) -> Vec<Operation> {
@@ -271,30 +277,30 @@ fn build_release(spec: &ReleaseSpec, before: &State) -> Vec<Operation> {
         return Vec::new();
     }
     let id = id.unwrap_or_else(|| "ID".to_owned());
-    let part = release_part(&spec.root, &id);
+    let folder = release_folder(&spec.root, &id);
     let mut list =
-        vec![native(format!("make {} for {}, who does all that follows", part.display(), spec.user))];
+        vec![native(format!("make {} for {}, who does all that follows", folder.display(), spec.user))];
     match &spec.source {
         ReleaseSource::Git { url, reference, commit } => {
             let commit = commit.as_deref().unwrap_or(reference);
-            list.push(Operation::Run(argv::git_init(&part)));
-            list.push(Operation::Run(argv::git_fetch_commit(&part, url, commit)));
+            list.push(Operation::Run(argv::git_init(&folder)));
+            list.push(Operation::Run(argv::git_fetch_commit(&folder, url, commit)));
             list.push(native("fetch everything when the server does not give single commits"));
-            list.push(Operation::Run(argv::git_checkout(&part, commit)));
+            list.push(Operation::Run(argv::git_checkout(&folder, commit)));
         }
         ReleaseSource::Archive { hash, bytes } => {
             list.push(native(format!("read the archive {} ({bytes} bytes)", hash.short())));
-            list.push(Operation::Run(argv::tar_extract(&part)));
+            list.push(Operation::Run(argv::tar_extract(&folder)));
         }
     }
     for command in &spec.build {
-        list.push(native(format!("in {}", part.join(&command.folder).display())));
+        list.push(native(format!("in {}", folder.join(&command.folder).display())));
         list.push(Operation::Run(command.argv.clone()));
     }
     for (path, target) in &spec.links {
-        list.push(native(format!("link {} to {}", part.join(path).display(), target.display())));
+        list.push(native(format!("link {} to {}", folder.join(path).display(), target.display())));
     }
-    list.push(native(format!("rename it to {}", spec.root.join("releases").join(id).display())));
+    list.push(native(format!("note in {} that it is complete", release_note(&spec.root, &id).display())));
     list
 }
 
@@ -341,13 +347,14 @@ fn run_command(spec: &CommandSpec) -> Vec<Operation> {
 
 /// What has to be done with a unit, in order; first whether systemd has to read its files again.
 pub fn unit_verbs(spec: &UnitSpec, before: &State) -> (bool, Vec<UnitVerb>) {
-    let (enabled, active, inputs, needs_reload) =
-        if let State::Unit { enabled, active, inputs, needs_reload } = before {
-            (enabled.as_str(), active.as_str(), *inputs, *needs_reload)
+    let (enabled, active, inputs, needs_reload, in_effect) =
+        if let State::Unit { enabled, active, inputs, needs_reload, in_effect } = before {
+            (enabled.as_str(), active.as_str(), *inputs, *needs_reload, *in_effect)
         } else {
-            ("", "", None, true)
+            ("", "", None, true, None)
         };
     let read_all = spec.inputs == UnitSpec::no_inputs() || inputs == Some(spec.inputs);
+    let reacts = !read_all || in_effect == Some(false);
     let mut verbs = Vec::new();
     match spec.enabled {
         // A unit without [Install] cannot be enabled, and one that is made by others needs not.
@@ -365,9 +372,9 @@ pub fn unit_verbs(spec: &UnitSpec, before: &State) -> (bool, Vec<UnitVerb>) {
             }
             verbs.push(UnitVerb::Start);
         }
-        Some(true) if !read_all => verbs.push(on_change(spec.on_change)),
+        Some(true) if reacts => verbs.push(on_change(spec.on_change)),
         Some(false) if runs => verbs.push(UnitVerb::Stop),
-        None if runs && !read_all => verbs.push(on_change(spec.on_change)),
+        None if runs && reacts => verbs.push(on_change(spec.on_change)),
         Some(true | false) | None => {}
     }
     (needs_reload || !read_all, verbs)
@@ -387,6 +394,29 @@ fn run_unit(spec: &UnitSpec, before: &State) -> Vec<Operation> {
         list.push(Operation::Run(argv::daemon_reload()));
     }
     list.extend(verbs.into_iter().map(|verb| Operation::Run(argv::systemctl(verb, &spec.name))));
+    list
+}
+
+/// How a running unit that is let go learns that something of ours, which it had read, is not there any more.
+/// None when it has read nothing of ours.
+pub fn let_go_verb(spec: &Spec, before: &State) -> Option<UnitVerb> {
+    match (spec, before) {
+        (Spec::Unit(unit), State::Unit { active, .. })
+            if active == "active" && unit.inputs != UnitSpec::no_inputs() =>
+        {
+            Some(on_change(unit.on_change))
+        }
+        (_, _) => None,
+    }
+}
+
+fn let_go(spec: &Spec, before: &State) -> Vec<Operation> {
+    let mut list = Vec::new();
+    if let (Spec::Unit(unit), Some(verb)) = (spec, let_go_verb(spec, before)) {
+        list.push(Operation::Run(argv::daemon_reload()));
+        list.push(Operation::Run(argv::systemctl(verb, &unit.name)));
+    }
+    list.push(native("forget it; what is there stays"));
     list
 }
 

@@ -65,6 +65,7 @@ fn host(number: u32) -> DesiredHost {
             enabled: Some(true),
             running: Some(true),
             on_change: OnChange::Restart,
+            in_effect: None,
             inputs: UnitSpec::no_inputs(),
         };
         let unit = add(Spec::Unit(unit), read.clone());
@@ -162,6 +163,7 @@ fn state(spec: &Spec) -> State {
             enabled: "enabled".to_owned(),
             active: "active".to_owned(),
             inputs: Some(spec.inputs),
+            in_effect: None,
             needs_reload: false,
         },
         Spec::Health(spec) => State::Health { proven: Some(spec.inputs) },

@@ -82,7 +82,7 @@ mod tests {
     fn check_unit(name: &str, expected: bool) {
         let (name, inputs) = (name.to_owned(), UnitSpec::no_inputs());
         let on_change = OnChange::Reload;
-        let spec = UnitSpec { name, enabled: None, running: None, on_change, inputs };
+        let spec = UnitSpec { name, enabled: None, running: None, on_change, in_effect: None, inputs };
         assert_eq!(is_door(&Spec::Unit(spec.clone())), expected, "{spec:?}");
     }
 

@@ -15,12 +15,15 @@ use crate::waves::waves;
 use haus_model::change::{ActKind, CHANGE_SET_FORMAT, Change, ChangeSet, HostPlan};
 use haus_model::host_code::HostCode;
 use haus_model::inventory::{Inventory, State, fingerprint_of};
-use haus_model::operation::operations;
-use haus_model::resource::{Kind, Resource, ResourceId, Spec};
+use haus_model::operation::{let_go_verb, operations};
+use haus_model::resource::{FileSpec, Kind, ReleaseSource, Resource, ResourceId, Spec};
 use haus_model::{Finding, Fingerprint, HostName, HouseName, Timestamp};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
+
+/// Files that decide whether a repository can be reached, whoever owns them.
+const ROADS: [&str; 3] = ["/etc/ssh", "/etc/hosts", "/etc/gitconfig"];
 
 /// What a plan is about.
 #[derive(Clone, Debug, Default)]
@@ -193,7 +196,8 @@ impl HostView<'_> {
             let ours = inventory.manifest.entries.get(&resource.id);
             let made_unit = is_made_unit(resource, inventory);
             let content = resolved[at].seen;
-            let around = Around { ours, content, changed: before, freed: &freed, made_unit, git_comes };
+            let road_comes = road_comes(&resolved[at].spec, ordered, &changed, git_comes);
+            let around = Around { ours, content, changed: before, freed: &freed, made_unit, road_comes };
             match compare(&resolved[at].spec, state, &around) {
                 Verdict::AsWished => compared.unchanged += 1,
                 Verdict::Differs(difference) => {
@@ -303,6 +307,22 @@ fn git_comes(ordered: &Ordered<'_>, inventory: &Inventory) -> bool {
     })
 }
 
+/// What this plan does before a repository can be asked that did not answer: it installs git, or it writes keys
+/// and settings of the account that asks, or whom ssh believes.
+fn road_comes(spec: &Spec, ordered: &Ordered<'_>, changed: &[bool], git_comes: bool) -> Option<&'static str> {
+    let Spec::Release(release) = spec else { return None };
+    let ReleaseSource::Git { commit: None, .. } = &release.source else { return None };
+    if git_comes {
+        return Some("git is installed");
+    }
+    let is_own = |file: &FileSpec| file.access.owner == release.user && release.user != "root";
+    let is_road = |file: &FileSpec| ROADS.iter().any(|road| file.path.starts_with(road));
+    let is_key = |spec: &Spec| matches!(spec, Spec::File(file) if is_own(file) || is_road(file));
+    let key_comes =
+        ordered.resources.iter().zip(changed).any(|(other, changed)| *changed && is_key(&other.spec));
+    key_comes.then_some("what its account reaches it by is written")
+}
+
 fn change(
     resource: &Resource,
     spec: &Spec,
@@ -357,6 +377,6 @@ fn removal(removal: Removal<'_>) -> Change {
         outcome,
         undo,
         // What is only forgotten stays as it is.
-        guarded: act != ActKind::Forget && is_guarded(spec),
+        guarded: (act != ActKind::Forget || let_go_verb(spec, state).is_some()) && is_guarded(spec),
     }
 }

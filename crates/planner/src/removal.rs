@@ -2,12 +2,13 @@
 //! and what may hold somebody's data, is forgotten and stays.
 
 use crate::compare::describe;
-use crate::diff::{access, all_gone, gone};
+use crate::diff::{access, all_gone, gone, new};
 use crate::findings::About;
 use haus_model::change::{ActKind, DiffLine, Outcome, Undo};
 use haus_model::host_code::HostCode;
 use haus_model::inventory::{Inventory, ManifestEntry, State};
-use haus_model::resource::{Content, Kind, ResourceId, Spec, UnitSpec};
+use haus_model::operation::let_go_verb;
+use haus_model::resource::{Content, Kind, ResourceId, Spec};
 use haus_model::{Finding, HouseName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -46,7 +47,7 @@ pub(crate) fn removals<'a>(
         Keeper { house, gone_from: BTreeMap::new(), kept: BTreeSet::new(), kept_paths: BTreeSet::new() };
     let mut notes = Vec::new();
     // Accounts come last in this order, so that it is known by then which homes stay.
-    let list = entries
+    let mut list: Vec<Removal<'_>> = entries
         .into_iter()
         .map(|(id, entry)| {
             let state = inventory.states.get(id).unwrap_or(ABSENT);
@@ -57,6 +58,10 @@ pub(crate) fn removals<'a>(
             removal.0
         })
         .collect();
+    // Who reads again must come behind what is not to be read any more.
+    list.sort_by_key(|removal| {
+        let_go_verb(removal.spec, removal.state).is_some() && removal.act == ActKind::Forget
+    });
     Removals { list, notes }
 }
 
@@ -91,12 +96,13 @@ impl Keeper<'_> {
             undo: Undo::Exact,
         };
         if !entry.made {
-            let note = still_reads(&entry.spec, state).then(|| {
-                let message = format!("{id} stays, and what it has read of ours holds until its next start");
-                (message, "restart it when it shall forget that")
-            });
             self.keep(id, &entry.spec);
-            return (forget("the plan does not want it any more; it was there before us".to_owned()), note);
+            let mut removal = forget("the plan does not want it any more; it was there before us".to_owned());
+            if let_go_verb(&entry.spec, state).is_some() {
+                removal.reason.push_str(", and has read what is ours");
+                removal.diff = vec![new("it reads again what is left")];
+            }
+            return (removal, None);
         }
         if *state == State::Absent || matches!(entry.spec, Spec::Command(_) | Spec::Health(_)) {
             return (
@@ -173,16 +179,6 @@ impl Keeper<'_> {
             | Spec::Unit(_)
             | Spec::Health(_) => None,
         }
-    }
-}
-
-/// Whether a unit runs that has read something of ours.
-fn still_reads(spec: &Spec, state: &State) -> bool {
-    match (spec, state) {
-        (Spec::Unit(unit), State::Unit { active, .. }) => {
-            active == "active" && unit.inputs != UnitSpec::no_inputs()
-        }
-        (_, _) => false,
     }
 }
 

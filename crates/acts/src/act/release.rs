@@ -1,8 +1,8 @@
 //! Releases: built once in a folder of their own by the account of the service, then never changed; and the
 //! link that makes one of them the current one.
 //!
-//! While it is built the folder has another name, so a release that has its name is complete. The
-//! repository's history (`.git`) does not stay: it is large, and a service may serve its folder.
+//! A release is complete when the note beside its folder says so; what has none is left over from an attempt.
+//! The repository's history (`.git`) does not stay: it is large, and a service may serve its folder.
 
 use super::link::put;
 use super::{Job, Made};
@@ -11,7 +11,7 @@ use crate::die::step;
 use crate::disk::{self, Place};
 use crate::journal::note::{Also, Note, PathWas, Was, in_the_way, keeps_folder};
 use crate::machine::now;
-use crate::observe::{CURRENT, RELEASES, git_env, note_path};
+use crate::observe::{CURRENT, RELEASES, git_env};
 use crate::refusal::{Attempt as _, Result};
 use crate::run::{Order, Ran, run};
 use crate::wire::Refusal;
@@ -19,7 +19,7 @@ use haus_model::argv;
 use haus_model::change::ActKind;
 use haus_model::host_code::HostCode;
 use haus_model::inventory::State;
-use haus_model::operation::release_part;
+use haus_model::operation::{release_folder, release_note};
 use haus_model::resource::{BuildCommand, ReleaseSource, ReleaseSpec, SwitchSpec};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -82,21 +82,22 @@ pub(super) fn build(job: &mut Job<'_>, spec: &ReleaseSpec) -> Result<Made> {
     if !releases.exists() {
         disk::make_folder(&releases, disk::own(0o755))?;
     }
-    let (part, home) = (release_part(&root, &id), home_of(&root, &id));
-    for folder in [&part, &home] {
+    let (place, home) = (release_folder(&root, &id), home_of(&root, &id));
+    disk::remove(&release_note(&root, &id))?;
+    for folder in [&place, &home] {
         disk::remove_tree(folder)?;
         disk::make_folder(folder, owned)?;
     }
-    let builder = Builder { account, part: &part, home: &home };
+    let builder = Builder { account, place: &place, home: &home };
     let outcome = fill(job, spec, &builder)
         .and_then(|()| spec.build.iter().try_for_each(|command| builder.build(job, command)))
-        .and_then(|()| complete(&part, spec, &id));
+        .and_then(|()| complete(&place, spec));
     disk::remove_tree(&home)?;
     outcome?;
     step();
-    let place = releases.join(&id);
-    fs::rename(&part, &place).attempt("rename the release to", &place)?;
-    Place::of(&place)?.sync_folder()?;
+    let note =
+        serde_json::json!({ "format": 1, "id": id, "source": spec.source, "built": now().to_string() });
+    disk::write(&release_note(&root, &id), note.to_string().as_bytes(), disk::own(0o644))?;
     Ok(Made { notes: vec![format!("release {id}")], ..Made::default() })
 }
 
@@ -107,7 +108,7 @@ pub(crate) fn home_of(root: &Path, id: &str) -> PathBuf {
 
 struct Builder<'a> {
     account: Account,
-    part: &'a Path,
+    place: &'a Path,
     home: &'a Path,
 }
 
@@ -124,11 +125,11 @@ impl Builder<'_> {
         if !job.machine.at(&self.account.home).is_dir() {
             env.insert("HOME".to_owned(), self.home.display().to_string());
         }
-        self.run(job, Order { env, folder: self.part, ..Order::new(argv, FETCH_WITHIN) })
+        self.run(job, Order { env, folder: self.place, ..Order::new(argv, FETCH_WITHIN) })
     }
 
     fn build(&self, job: &mut Job<'_>, command: &BuildCommand) -> Result<()> {
-        let folder = self.part.join(inside(&command.folder)?);
+        let folder = self.place.join(inside(&command.folder)?);
         let mut env: BTreeMap<String, String> = command.env.clone();
         env.insert("HOME".to_owned(), self.home.display().to_string());
         let order = Order { env, folder: &folder, ..Order::new(&command.argv, BUILD_WITHIN) };
@@ -159,7 +160,7 @@ fn fill(job: &mut Job<'_>, spec: &ReleaseSpec, builder: &Builder<'_>) -> Result<
         }
         ReleaseSource::Archive { hash, .. } => {
             let blob = job.layout.blobs().join(hash.to_string());
-            let argv = argv::tar_extract(builder.part);
+            let argv = argv::tar_extract(builder.place);
             // Opened by us: the blob is ours alone, and the builder only gets its bytes.
             let order = Order { stdin: Some(blob), ..Order::new(&argv, FETCH_WITHIN) };
             builder.run(job, order.clone())?.expect_good(&order, "see the output").map(drop)
@@ -169,16 +170,16 @@ fn fill(job: &mut Job<'_>, spec: &ReleaseSpec, builder: &Builder<'_>) -> Result<
 
 fn fetch(job: &mut Job<'_>, builder: &Builder<'_>, url: &str, commit: &str) -> Result<()> {
     let remedy = "see that the host reaches the repository, with the keys of the account that builds";
-    let part = builder.part;
-    let init = argv::git_init(part);
+    let place = builder.place;
+    let init = argv::git_init(place);
     let order = Order::new(&init, FETCH_WITHIN);
     builder.git(job, &init)?.expect_good(&order, "install git, for example under `packages:` of the host")?;
-    let one = argv::git_fetch_commit(part, url, commit);
+    let one = argv::git_fetch_commit(place, url, commit);
     if !builder.git(job, &one)?.is_good() {
-        let all = argv::git_fetch_all(part, url);
+        let all = argv::git_fetch_all(place, url);
         builder.git(job, &all)?.expect_good(&Order::new(&all, FETCH_WITHIN), remedy)?;
     }
-    let checkout = argv::git_checkout(part, commit);
+    let checkout = argv::git_checkout(place, commit);
     let order = Order::new(&checkout, FETCH_WITHIN);
     let ran = builder.git(job, &checkout)?;
     ran.expect_good(&order, "name a tag, branch or commit that is there").map_err(|refusal| Refusal {
@@ -189,22 +190,19 @@ fn fetch(job: &mut Job<'_>, builder: &Builder<'_>, url: &str, commit: &str) -> R
     Ok(())
 }
 
-/// Links, the note that says that it is complete, and everything on disk.
-fn complete(part: &Path, spec: &ReleaseSpec, id: &str) -> Result<()> {
-    let git = part.join(".git");
+/// Links, and everything on disk.
+fn complete(place: &Path, spec: &ReleaseSpec) -> Result<()> {
+    let git = place.join(".git");
     if Place::of(&git)?.metadata()?.is_some() {
         disk::remove_tree(&git)?;
     }
     for (path, target) in &spec.links {
-        put(&part.join(inside(path)?), target, keeps_folder)?;
+        put(&place.join(inside(path)?), target, keeps_folder)?;
     }
-    let note =
-        serde_json::json!({ "format": 1, "id": id, "source": spec.source, "built": now().to_string() });
-    disk::write(&note_path(part), note.to_string().as_bytes(), disk::own(0o644))?;
     step();
     // One call for thousands of files.
-    let folder = File::open(part).attempt("open", part)?;
-    rustix::fs::syncfs(&folder).attempt("sync", part)
+    let folder = File::open(place).attempt("open", place)?;
+    rustix::fs::syncfs(&folder).attempt("sync", place)
 }
 
 pub(super) fn remove(job: &mut Job<'_>, spec: &ReleaseSpec) -> Result<Made> {
@@ -231,7 +229,7 @@ pub(super) fn switch(job: &mut Job<'_>, spec: &SwitchSpec) -> Result<Made> {
         let why = "it is not known which release is meant";
         return Err(Refusal::new(HostCode::ReferenceMissing, what, why, "plan again"));
     };
-    if !note_path(&root.join(RELEASES).join(release)).exists() {
+    if !release_note(&root, release).exists() || !release_folder(&root, release).is_dir() {
         let why = format!("the release {release} is not there or not complete");
         return Err(Refusal::new(HostCode::Moved, what, why, "plan again"));
     }
@@ -257,7 +255,8 @@ pub(crate) fn prune(root: &Path, keep: u32, state: &State) -> Result<()> {
     let old: Vec<&String> = complete.iter().filter(|id| Some(*id) != current.as_ref()).collect();
     let surplus = old.len().saturating_sub(keep as usize);
     for id in &old[..surplus] {
-        disk::remove_tree(&root.join(RELEASES).join(id))?;
+        disk::remove(&release_note(root, id))?;
+        disk::remove_tree(&release_folder(root, id))?;
     }
     Ok(())
 }

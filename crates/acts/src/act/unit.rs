@@ -61,6 +61,16 @@ pub(super) fn remove(job: &mut Job<'_>, spec: &UnitSpec) -> Result<Made> {
     Ok(Made::default())
 }
 
+/// A unit that was there before us reads again what is left without what was ours.
+pub(super) fn let_go(job: &mut Job<'_>, spec: &UnitSpec, verb: Option<UnitVerb>) -> Result<Made> {
+    if let Some(verb) = verb {
+        job.system(&argv::daemon_reload(), WITHIN, "see whether systemd works on the host")?;
+        tell(job.layout.mark(), verb, &spec.name, job.sink)?;
+        settle(&spec.name)?;
+    }
+    Ok(Made::default())
+}
+
 /// Tells systemd, and says what the unit said when it went wrong.
 pub(crate) fn tell(mark: &str, verb: UnitVerb, unit: &str, sink: Sink<'_>) -> Result<()> {
     let argv = argv::systemctl(verb, unit);

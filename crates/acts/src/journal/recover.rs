@@ -103,23 +103,22 @@ pub(crate) fn end(
     manifest::write(layout, &noted)?;
     writer.write(Line::End { outcome, at: now() })?;
     deadman::disarm(machine, layout, house)?;
-    let journal = writer.journal;
     if outcome == Outcome::Committed {
-        prune_releases(machine, layout, &journal, &noted)?;
+        prune_releases(machine, layout, &noted)?;
     }
     remove_blobs(layout)?;
     tidy(machine, layout)?;
     Ok(noted)
 }
 
-fn prune_releases(machine: &Machine, layout: &Layout, journal: &Journal, noted: &Manifest) -> Result<()> {
+/// Of all services, not only of those that this apply has switched: one that was interrupted after its switch
+/// left too many.
+fn prune_releases(machine: &Machine, layout: &Layout, noted: &Manifest) -> Result<()> {
     let salt = manifest::salt(layout);
     let observer = Observer { machine, mark: layout.mark(), manifest: noted, salt: &salt };
-    for change in &journal.head.begin.changes {
-        if let Spec::Switch(spec) = &change.spec
-            && journal.done.contains_key(&change.number)
-        {
-            prune(&machine.at(&spec.root), spec.keep, &observer.state(&change.spec))?;
+    for entry in noted.entries.values() {
+        if let Spec::Switch(switch) = &entry.spec {
+            prune(&machine.at(&switch.root), switch.keep, &observer.state(&entry.spec))?;
         }
     }
     Ok(())

@@ -15,7 +15,7 @@ use crate::run::{Order, Sink, run};
 use crate::wire::{Left, Progress};
 use haus_model::argv;
 use haus_model::change::Change;
-use haus_model::operation::release_part;
+use haus_model::operation::{release_folder, release_note};
 use haus_model::resource::{ResourceId, Spec};
 use std::collections::BTreeSet;
 use std::fs;
@@ -185,12 +185,12 @@ fn release(root: &Path, id: &str) -> Result<Option<String>> {
     if !root.join(RELEASES).exists() {
         return Ok(None);
     }
-    disk::remove_tree(&release_part(root, id))?;
     disk::remove_tree(&home_of(root, id))?;
     if fs::read_link(root.join(CURRENT)).is_ok_and(|target| target.ends_with(id)) {
         return Ok(Some(format!("release {id} is the current one")));
     }
-    disk::remove_tree(&root.join(RELEASES).join(id)).map(|()| None)
+    disk::remove(&release_note(root, id))?;
+    disk::remove_tree(&release_folder(root, id)).map(|()| None)
 }
 
 /// Removes a home in which nothing stands but what it was made with.

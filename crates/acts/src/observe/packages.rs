@@ -11,6 +11,9 @@ use std::time::Duration;
 
 const WITHIN: Duration = Duration::from_secs(60);
 const LISTS: &str = "/var/lib/apt/lists";
+const FETCHING: &str = "/var/lib/apt/lists/partial";
+/// Mirrors change several times a day.
+const LISTS_FRESH: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// An installed package.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,11 +85,15 @@ impl Observer<'_> {
         State::Packages { installed: there, unknown: self.unknown(&missing) }
     }
 
-    /// Names that apt does not know. Without package lists apt knows nothing, and that says nothing.
+    /// Names that apt does not know. Without package lists, or with old ones, that says nothing: the act
+    /// fetches them before it gives up.
     fn unknown(&self, names: &BTreeSet<String>) -> BTreeSet<String> {
+        if names.is_empty() || self.lists_age().is_none_or(|age| age > LISTS_FRESH) {
+            return BTreeSet::new();
+        }
         let lists = std::fs::read_dir(self.machine.at(LISTS.as_ref())).into_iter().flatten().flatten();
         let mut lists = lists.filter(|entry| entry.file_name().to_string_lossy().contains("_Packages"));
-        if names.is_empty() || !self.machine.is_real() || lists.next().is_none() {
+        if !self.machine.is_real() || lists.next().is_none() {
             return BTreeSet::new();
         }
         let argv: Vec<String> = ["apt-cache", "policy", "--"]
@@ -100,6 +107,14 @@ impl Observer<'_> {
         }
         let known = candidates_of(&String::from_utf8_lossy(&ran.stdout));
         names.iter().filter(|name| !known.contains(*name)).cloned().collect()
+    }
+
+    /// How long ago apt fetched its lists: it works in this folder whenever it does. A clock that was put back
+    /// makes them new.
+    fn lists_age(&self) -> Option<Duration> {
+        let folder = self.machine.at(FETCHING.as_ref());
+        let fetched = std::fs::metadata(folder).and_then(|metadata| metadata.modified()).ok()?;
+        Some(fetched.elapsed().unwrap_or_default())
     }
 }
 

@@ -5,10 +5,11 @@ use crate::account::{Account, Accounts};
 use crate::run::{Order, capture};
 use haus_model::argv::git_ls_remote;
 use haus_model::inventory::State;
+use haus_model::operation::release_note;
 use haus_model::resource::{ReleaseSource, ReleaseSpec, ResourceId, Spec};
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// How long a repository may take to answer.
@@ -18,11 +19,6 @@ const WITHIN: Duration = Duration::from_secs(20);
 pub(crate) const RELEASES: &str = "releases";
 /// See [`RELEASES`].
 pub(crate) const CURRENT: &str = "current";
-
-/// What a complete release says about itself.
-pub(crate) fn note_path(release: &Path) -> PathBuf {
-    release.join(".haus-release.json")
-}
 
 impl Observer<'_> {
     pub(super) fn releases(
@@ -68,9 +64,9 @@ impl Observer<'_> {
         let mut complete = Vec::new();
         for entry in fs::read_dir(root.join(RELEASES)).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
-            // The note is the last thing that is written before the folder gets its name.
-            if let Ok(note) = fs::metadata(note_path(&entry.path()))
-                && !name.starts_with('.')
+            // The note is the last thing that is written of a release.
+            if let Ok(note) = fs::metadata(release_note(&root, &name))
+                && entry.path().is_dir()
             {
                 complete.push((note.modified().ok(), name));
             }

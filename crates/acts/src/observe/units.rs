@@ -22,15 +22,26 @@ impl Observer<'_> {
             return states;
         }
         let answer = self.show(&units);
-        for (at, (_, id)) in units.iter().enumerate() {
+        for (at, (unit, id)) in units.iter().enumerate() {
             let inputs = self.manifest.entries.get(id).and_then(|entry| entry.inputs);
-            let state = match &answer {
+            let mut state = match &answer {
                 Ok(blocks) => blocks.get(at).map_or(State::Absent, |block| state_of(block, inputs)),
                 Err(why) => State::Unknown(why.clone()),
             };
+            if let (Some(argv), State::Unit { active, in_effect, .. }) = (&unit.in_effect, &mut state)
+                && active == "active"
+            {
+                *in_effect = Some(self.says_yes(argv));
+            }
             states.insert(id.clone(), state);
         }
         states
+    }
+
+    /// A command that cannot be run says no: what it looks at is then as good as gone.
+    fn says_yes(&self, argv: &[String]) -> bool {
+        let order = Order { mark: self.mark, ..Order::new(argv, WITHIN) };
+        capture(&order).is_ok_and(|ran| ran.is_good())
     }
 
     /// One block of properties per unit, in the order in which they were asked for.
@@ -66,6 +77,7 @@ fn state_of(block: &BTreeMap<String, String>, inputs: Option<haus_model::Fingerp
         active: value("ActiveState"),
         inputs,
         needs_reload: value("NeedDaemonReload") == "yes",
+        in_effect: None,
     }
 }
 
@@ -83,6 +95,7 @@ mod tests {
             active: "active".to_owned(),
             inputs: None,
             needs_reload: false,
+            in_effect: None,
         };
         assert_eq!(states, [unit, State::Absent]);
     }

@@ -18,6 +18,7 @@ use crate::wire::{Begin, Claim, Done, Ending, Finished, Outcome, Progress, Refus
 use haus_model::change::{ActKind, Change};
 use haus_model::host_code::HostCode;
 use haus_model::inventory::{Manifest, ManifestEntry, State, fingerprint_of};
+use haus_model::operation::let_go_verb;
 use haus_model::resource::{Kind, SecretVersion, Spec};
 use haus_model::{Secret, Timestamp};
 use std::collections::BTreeMap;
@@ -117,8 +118,13 @@ impl Session<'_> {
         self.expect_unmoved(change, &before)?;
         let armed_until = self.guard(change, sink)?;
         let entry = manifest.entries.get(&change.resource).cloned();
-        // A folder that has to go is tried even though it may stay when it is not empty.
-        let tries = change.act == ActKind::Remove && matches!(before, State::Directory { .. });
+        // A folder that has to go is tried even though it may stay when it is not empty, and a unit that is let go
+        // reads again.
+        let tries = match change.act {
+            ActKind::Remove => matches!(before, State::Directory { .. }),
+            ActKind::Forget => let_go_verb(&change.spec, &before).is_some(),
+            ActKind::Create | ActKind::Update => false,
+        };
         let nothing_to_do = !tries && is_there(change.act, &change.spec, &before);
         let salt = manifest::salt(&self.layout);
         let (house, layout) = (self.house.clone(), self.layout.clone());
@@ -177,7 +183,7 @@ impl Session<'_> {
     }
 
     fn guard(&self, change: &Change, sink: &mut dyn FnMut(Progress)) -> Result<Option<Timestamp>> {
-        if !change.guarded || change.act == ActKind::Forget {
+        if !change.guarded {
             return Ok(None);
         }
         let guard_s = self.writer.as_ref().map_or(0, |writer| writer.journal.head.begin.guard_s);

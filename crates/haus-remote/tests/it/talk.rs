@@ -158,9 +158,19 @@ impl Talk {
 
     /// Begins an apply.
     pub(crate) fn begin(&mut self, apply: &str, changes: Vec<Change>) -> Result<(), Fault> {
+        self.begin_guarded(apply, changes, 20)
+    }
+
+    /// Begins an apply with this time for a confirmation.
+    pub(crate) fn begin_guarded(
+        &mut self,
+        apply: &str,
+        changes: Vec<Change>,
+        guard_s: u32,
+    ) -> Result<(), Fault> {
         let plan = Fingerprint::of(apply.as_bytes());
         let ports = BTreeMap::from([("api/1/http".to_owned(), 8001)]);
-        let begin = Begin { apply: apply.to_owned(), claim: claim(), plan, changes, ports, guard_s: 20 };
+        let begin = Begin { apply: apply.to_owned(), claim: claim(), plan, changes, ports, guard_s };
         match self.ask(&Request::Begin(Box::new(begin)))? {
             Reply::Begun => Ok(()),
             other => panic!("{other:?}"),

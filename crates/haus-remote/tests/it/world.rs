@@ -155,7 +155,9 @@ fn walk(root: &Path, folder: &Path, tree: &mut BTreeMap<PathBuf, String>) {
         } else if metadata.is_dir() {
             walk(root, &path, tree);
             format!("folder {owner}")
-        } else if name.ends_with(".haus-release.json") {
+        } else if path.parent().is_some_and(|folder| folder.ends_with("releases"))
+            && name.extension().is_some_and(|extension| extension == "json")
+        {
             format!("note {owner}")
         } else {
             format!("file {owner} {}", String::from_utf8_lossy(&fs::read(&path).expect("reads")))

@@ -8,6 +8,7 @@ use crate::fault::{Fault, Session, Subject};
 use crate::path::within;
 use crate::tree::Text;
 use haus_model::id::check_name;
+use haus_model::service::RunsAs;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
@@ -48,10 +49,37 @@ pub(super) fn check<'t>(session: &Session<'t>, draft: &Draft<'t>) {
             known(session, draft, subject, "credential", wanted);
         }
     }
+    draft.credentials.iter().for_each(|credential| made_twice(session, draft, credential));
     used.extend(draft.alerts.receivers.iter().filter_map(|receiver| Some(receiver.credential()?.text)));
     for credential in &draft.credentials {
         one(session, draft, credential, used.contains(credential.name.text));
     }
+}
+
+/// What runs under a coordinator has its values from the coordinator, and what an apply brings to a host has
+/// them from the machine on which the apply began: a value that each of them makes is not the same.
+fn made_twice<'t>(session: &Session<'t>, draft: &Draft<'t>, credential: &CredentialDraft<'t>) {
+    if credential.length.is_none() || draft.machines.is_empty() {
+        return;
+    }
+    let user = |brought: bool| {
+        let services =
+            draft.services.iter().filter(move |service| (service.runs_as == RunsAs::Systemd) == brought);
+        services.flat_map(|service| &service.credentials).map(|(_, wanted)| *wanted)
+    };
+    let of_hosts = draft.settings().flat_map(|(_, settings)| settings.credentials().collect::<Vec<_>>());
+    let wants = |wanted: &Text<'t>| wanted.text == credential.name.text;
+    let brought = user(true).chain(of_hosts.map(|(_, wanted)| wanted)).find(wants);
+    let (Some(brought), Some(here)) = (brought, user(false).find(wants)) else { return };
+    let message = format!("`{}` would be made twice, with two values", credential.name.text);
+    let subject = Subject::Credential(credential.name.text);
+    session.report(
+        Fault::new(Code::MadeTwice, subject, credential.name.span, message)
+            .label("made by whoever needs it first")
+            .related(here.span, "the coordinator makes it for this one")
+            .related(brought.span, "the apply makes it for this one")
+            .remedy("give one value to both with `given: true`, or let both run in the same form"),
+    );
 }
 
 /// Files that Hausmeister lays beside the credentials have names of their own.

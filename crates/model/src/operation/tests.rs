@@ -94,7 +94,13 @@ fn an_account_is_made_or_only_what_differs_is_changed() {
 }
 
 fn unit(enabled: &str, active: &str, inputs: Option<Fingerprint>) -> State {
-    State::Unit { enabled: enabled.to_owned(), active: active.to_owned(), inputs, needs_reload: false }
+    State::Unit {
+        enabled: enabled.to_owned(),
+        active: active.to_owned(),
+        inputs,
+        needs_reload: false,
+        in_effect: None,
+    }
 }
 
 #[test]
@@ -106,6 +112,7 @@ fn a_unit_is_started_or_restarted_for_its_inputs() {
             enabled: Some(true),
             running: Some(true),
             on_change: OnChange::Restart,
+            in_effect: None,
             inputs,
         })
     };
@@ -135,6 +142,36 @@ fn a_unit_is_started_or_restarted_for_its_inputs() {
         unit("enabled", "active", Some(inputs)),
         &["$ systemctl stop -- api.service", "$ systemctl disable -- api.service"],
     );
+}
+
+#[test]
+fn a_unit_whose_work_is_gone_does_it_again_and_one_that_is_let_go_reads_again() {
+    let inputs = Fingerprint::of(b"rules");
+    let spec = |inputs| {
+        Spec::Unit(UnitSpec {
+            name: "filter.service".to_owned(),
+            enabled: Some(true),
+            running: Some(true),
+            on_change: OnChange::Reload,
+            in_effect: Some(vec!["true".to_owned()]),
+            inputs,
+        })
+    };
+    let seen = |said| {
+        let mut state = unit("enabled", "active", Some(inputs));
+        if let State::Unit { in_effect, .. } = &mut state {
+            *in_effect = said;
+        }
+        state
+    };
+    let reload = "$ systemctl reload-or-restart -- filter.service";
+    check(ActKind::Update, spec(inputs), seen(Some(true)), &[]);
+    check(ActKind::Update, spec(inputs), seen(Some(false)), &[reload]);
+    let forget = "forget it; what is there stays";
+    let again = ["$ systemctl daemon-reload", reload, forget];
+    check(ActKind::Forget, spec(inputs), seen(None), &again);
+    check(ActKind::Forget, spec(UnitSpec::no_inputs()), seen(None), &[forget]);
+    check(ActKind::Forget, spec(inputs), unit("enabled", "inactive", Some(inputs)), &[forget]);
 }
 
 #[test]

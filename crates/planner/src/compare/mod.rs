@@ -108,8 +108,8 @@ pub(crate) struct Around<'a> {
     pub freed: &'a BTreeSet<&'a Path>,
     /// Whether this is a unit whose file is ours alone, so that it ends with it.
     pub made_unit: bool,
-    /// Whether git is going to be installed by this very plan.
-    pub git_comes: bool,
+    /// What this very plan does first, without which a repository cannot be asked.
+    pub road_comes: Option<&'static str>,
 }
 
 impl Around<'_> {

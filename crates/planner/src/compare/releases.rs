@@ -30,8 +30,8 @@ fn unresolved(
     answer: Option<&Result<String, String>>,
     around: &Around<'_>,
 ) -> Verdict {
-    if around.git_comes {
-        return Verdict::Later(format!("git is installed first; what {reference} of {url} is shows then"));
+    if let Some(what) = around.road_comes {
+        return Verdict::Later(format!("{what} first; what {reference} of {url} is shows then"));
     }
     match answer {
         Some(Err(why)) => Verdict::Blocked(Obstacle {

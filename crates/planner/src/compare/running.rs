@@ -72,10 +72,10 @@ pub(super) fn command(spec: &CommandSpec, state: &State) -> Verdict {
 }
 
 pub(super) fn unit(spec: &UnitSpec, state: &State, around: &Around<'_>) -> Verdict {
-    let (enabled, active) = if let State::Unit { enabled, active, .. } = state {
-        (enabled.as_str(), active.as_str())
+    let (enabled, active, is_gone) = if let State::Unit { enabled, active, in_effect, .. } = state {
+        (enabled.as_str(), active.as_str(), *in_effect == Some(false))
     } else {
-        ("", "")
+        ("", "", false)
     };
     if !matches!(state, State::Unit { .. } | State::Absent) {
         return Verdict::Blocked(other_kind(&Spec::Unit(spec.clone()), state));
@@ -110,6 +110,10 @@ pub(super) fn unit(spec: &UnitSpec, state: &State, around: &Around<'_>) -> Verdi
             UnitVerb::Stop => {
                 reasons.push("it runs");
                 diff.extend(becomes(active, "inactive"));
+            }
+            UnitVerb::Restart | UnitVerb::Reload if is_gone => {
+                reasons.push("what it had set up is not there any more");
+                diff.push(new("set up again"));
             }
             UnitVerb::Restart => {
                 reasons.push("what it reads at its start has changed");

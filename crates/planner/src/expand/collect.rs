@@ -52,6 +52,8 @@ pub(crate) struct UnitWish {
     pub running: Option<bool>,
     pub restart: bool,
     pub guarded: bool,
+    /// See [`UnitSpec::in_effect`].
+    pub in_effect: Option<Vec<String>>,
     /// What it reads at its start; also needed.
     pub reads: BTreeSet<ResourceId>,
     /// What must be true before, although it is not read.
@@ -134,6 +136,7 @@ impl<'a> Collector<'a> {
         unit.running = unit.running.or(wish.running);
         unit.restart |= wish.restart;
         unit.guarded |= wish.guarded;
+        unit.in_effect = unit.in_effect.take().or(wish.in_effect);
         unit.reads.extend(wish.reads);
         unit.needs.extend(wish.needs);
         unit_id(name)
@@ -240,6 +243,7 @@ impl<'a> Collector<'a> {
                 enabled: unit.enabled,
                 running: unit.running,
                 on_change: if unit.restart { OnChange::Restart } else { OnChange::Reload },
+                in_effect: unit.in_effect,
                 inputs: UnitSpec::no_inputs(),
             });
             let wish = Wish { spec, why: unit.why, service: unit.service, needs, guarded: unit.guarded };

@@ -35,10 +35,23 @@ pub(crate) fn expand(collector: &mut Collector<'_>, firewall: &Firewall) {
         enabled: Some(true),
         running: Some(true),
         guarded: true,
+        in_effect: Some(is_loaded()),
         reads: BTreeSet::from([rules, file]),
         ..UnitWish::default()
     };
     collector.unit(UNIT, wish);
+}
+
+/// Compares the table in the kernel with what the file makes in an empty network of its own, both as nft
+/// prints them: a table that somebody deleted or edited by hand is found although file and unit are right.
+/// Where a container allows no such network, the table must at least be there.
+fn is_loaded() -> Vec<String> {
+    let list = "nft -s list table inet haus";
+    let script = format!(
+        "is=$({list}) || exit; unshare --net true || exit 0; \
+         wanted=$(unshare --net sh -c 'nft -f {RULES} && {list}') && [ \"$is\" = \"$wanted\" ]"
+    );
+    ["sh", "-c", &script].map(str::to_owned).to_vec()
 }
 
 /// Declared, deleted and defined in one transaction: nft loads it as a whole, so no packet sees half a

@@ -167,7 +167,7 @@ pub(crate) fn program_folders(deployment: &Deployment) -> Vec<PathBuf> {
 }
 
 /// Links of a service inside its release: the path from the release, and the way back to the data folder.
-/// Relative, so that a release can be built under another name before it gets its own.
+/// Relative, so that they also lead there from inside another root or mount.
 pub(crate) fn release_links(names: &Names<'_>) -> BTreeMap<PathBuf, PathBuf> {
     let links = names.service.links.iter().map(|(link, data)| {
         let path: PathBuf = names.service.folder.join(link).components().collect();

@@ -10,7 +10,7 @@ use haus_model::change::{ActKind, Change, HostPlan};
 use haus_model::fingerprint::Fingerprint;
 use haus_model::host::Access;
 use haus_model::inventory::{Facts, Inventory, Manifest, ManifestEntry, State};
-use haus_model::operation::{packages_missing, packages_to_hold, pattern_fits, unit_verbs};
+use haus_model::operation::{let_go_verb, packages_missing, packages_to_hold, pattern_fits, unit_verbs};
 use haus_model::resource::{
     Content, FileSpec, ReleaseSource, Resource, ResourceId, SecretVersion, Spec, UnitSpec, UserSpec,
 };
@@ -207,6 +207,7 @@ impl SimulatedHost {
                 active: unit.active.clone(),
                 inputs,
                 needs_reload: unit.loaded.is_some() && unit.loaded != file,
+                in_effect: None,
             },
             // systemd knows a unit as soon as its file is there.
             None if file.is_some() => State::Unit {
@@ -214,6 +215,7 @@ impl SimulatedHost {
                 active: "inactive".to_owned(),
                 inputs,
                 needs_reload: false,
+                in_effect: None,
             },
             None => State::Absent,
         }
@@ -278,7 +280,13 @@ impl SimulatedHost {
                 self.remove(&change.spec);
                 self.manifest.entries.remove(&change.resource);
             }
-            ActKind::Forget => drop(self.manifest.entries.remove(&change.resource)),
+            ActKind::Forget => {
+                if let (Spec::Unit(spec), Some(_)) = (&change.spec, let_go_verb(&change.spec, &change.before))
+                {
+                    self.units.get_mut(&spec.name).expect("it runs").starts += 1;
+                }
+                self.manifest.entries.remove(&change.resource);
+            }
         }
     }
 

@@ -210,6 +210,7 @@ pub(crate) fn unit(name: &str, enabled: bool, inputs: &str) -> Spec {
         enabled: Some(enabled),
         running: Some(true),
         on_change: OnChange::Restart,
+        in_effect: None,
         inputs: Fingerprint::of(inputs.as_bytes()),
     })
 }

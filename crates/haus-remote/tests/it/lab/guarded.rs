@@ -28,6 +28,7 @@ fn locked_out() -> [Spec; 2] {
         enabled: Some(true),
         running: Some(true),
         on_change: OnChange::Restart,
+        in_effect: None,
         inputs,
     };
     [Spec::File(file), Spec::Unit(unit)]
@@ -45,7 +46,14 @@ fn wall() -> [Spec; 3] {
     };
     let inputs = Fingerprint::of(rules.as_bytes());
     let (enabled, running, on_change) = (Some(true), Some(true), OnChange::Reload);
-    let run = UnitSpec { name: "haus-firewall.service".to_owned(), enabled, running, on_change, inputs };
+    let run = UnitSpec {
+        name: "haus-firewall.service".to_owned(),
+        enabled,
+        running,
+        on_change,
+        in_effect: None,
+        inputs,
+    };
     [
         file("/etc/haus/firewall.nft", &rules),
         file("/etc/systemd/system/haus-firewall.service", unit),
@@ -53,12 +61,17 @@ fn wall() -> [Spec; 3] {
     ]
 }
 
-fn carry_out(machine: &Machine, specs: &[Spec]) -> Talk {
+/// For what nobody confirms.
+const SHORT_S: u32 = 20;
+/// For what is confirmed, however slow the machine is.
+const LONG_S: u32 = 300;
+
+fn carry_out(machine: &Machine, specs: &[Spec], guard_s: u32) -> Talk {
     let mut talk = machine.talk();
     let is = talk.observe(specs).expect("observes");
     let changes = guarded(specs, &is);
     let numbers: Vec<u32> = changes.iter().map(|change| change.number).collect();
-    talk.begin("a1", changes).expect("begins");
+    talk.begin_guarded("a1", changes, guard_s).expect("begins");
     for number in numbers {
         let done = talk.act(number, Vec::new()).unwrap_or_else(|fault| panic!("{fault:?}"));
         assert!(done.armed_until.is_some());
@@ -85,7 +98,7 @@ fn nothing_is_left(machine: &Machine) {
 #[test]
 fn sshd_that_cannot_be_reached_comes_back_by_itself() {
     let Some(machine) = Machine::claim("sshd_that_cannot_be_reached_comes_back_by_itself") else { return };
-    let mut talk = carry_out(&machine, &locked_out());
+    let mut talk = carry_out(&machine, &locked_out(), SHORT_S);
     assert!(!is_reached(&machine));
     assert_eq!(talk.finish(Ending::Commit).expect_err("refused").refusal().code, HostCode::NotConfirmed);
     wait_until("the host takes it back", SOON, || is_reached(&machine));
@@ -101,7 +114,7 @@ fn sshd_that_cannot_be_reached_comes_back_by_itself() {
 #[test]
 fn what_is_confirmed_over_a_new_connection_stays() {
     let Some(machine) = Machine::claim("what_is_confirmed_over_a_new_connection_stays") else { return };
-    let mut talk = carry_out(&machine, &locked_out());
+    let mut talk = carry_out(&machine, &locked_out(), LONG_S);
     let own =
         talk.ask(&Request::Confirm { apply: "a1".to_owned() }).expect_err("not over this one").refusal();
     assert_eq!(own.code, HostCode::NotConfirmed);
@@ -110,14 +123,15 @@ fn what_is_confirmed_over_a_new_connection_stays() {
     nothing_is_left(&machine);
     assert_eq!(talk.finish(Ending::Commit).expect("commits").outcome, Outcome::Committed);
     machine.host.reboot(Ready::Booted).expect("boots");
-    assert!(machine.shell("ss -ltn").contains(":2222 "));
+    let listening = machine.shell("ss -ltn; systemctl status --no-pager ssh.service || true");
+    assert!(listening.contains(":2222 "), "{listening}");
 }
 
 #[test]
 fn a_host_that_restarts_meanwhile_comes_back_reachable() {
     let Some(machine) = Machine::claim("a_host_that_restarts_meanwhile_comes_back_reachable") else { return };
     machine.shell("apt-get -q -y install --no-install-recommends nftables >/dev/null; mkdir -p /etc/haus");
-    let _talk = carry_out(&machine, &wall());
+    let _talk = carry_out(&machine, &wall(), SHORT_S);
     assert!(!is_reached(&machine));
     machine.host.cut_power().expect("is off");
     machine.host.restore_power(Ready::Booted).expect("boots");

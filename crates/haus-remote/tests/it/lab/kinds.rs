@@ -54,6 +54,7 @@ fn service(program: &str) -> [Spec; 3] {
         enabled: Some(true),
         running: Some(true),
         on_change: OnChange::Restart,
+        in_effect: None,
         inputs,
     };
     let question = HealthQuestion::Unit { name: name() };
@@ -170,7 +171,14 @@ fn a_hundred_resources_are_observed_at_once() {
     for name in ["ssh.service", "cron.service", "systemd-journald.service", "no-such.service"] {
         let (enabled, running, on_change) = (Some(true), Some(true), OnChange::Reload);
         let inputs = Fingerprint::of(b"x");
-        specs.push(Spec::Unit(UnitSpec { name: name.to_owned(), enabled, running, on_change, inputs }));
+        specs.push(Spec::Unit(UnitSpec {
+            name: name.to_owned(),
+            enabled,
+            running,
+            on_change,
+            in_effect: None,
+            inputs,
+        }));
     }
     machine.make("a1", &specs[..90]);
     let mut talk = machine.talk();

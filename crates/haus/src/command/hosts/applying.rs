@@ -15,7 +15,7 @@ use haus_apply::patience::Patience;
 use haus_apply::sessions::Roads;
 use haus_fleet::Supplies;
 use haus_model::HostName;
-use haus_model::change::ChangeSet;
+use haus_model::change::{ChangeSet, HostPlan};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -47,7 +47,7 @@ impl Applying<'_> {
     /// The exit code of an apply that has nothing to do: a blocked host is an open item.
     pub(super) fn nothing_to_do(&self, change_set: &ChangeSet) -> Code {
         if self.arguments.reach.json {
-            terminal::json(&serde_json::json!({ "plan": change_set.hash, "hosts": {} }));
+            terminal::json(&as_json(change_set, &BTreeMap::new()));
         }
         let is_blocked = change_set.hosts.values().any(|host| !host.blocked.is_empty());
         if is_blocked { FINDINGS } else { DONE }
@@ -219,8 +219,13 @@ fn as_json(change_set: &ChangeSet, outcomes: &BTreeMap<HostName, HostOutcome>) -
             serde_json::json!({ "outcome": "not-tried", "because": because })
         }
     };
+    // Nobody was sent to a host on which nothing is to be done, or nothing may be.
+    let of_host = |host: &HostName, plan: &HostPlan| match plan.blocked.as_slice() {
+        [] => one(outcomes.get(host).unwrap_or(&HostOutcome::Unchanged)),
+        all => serde_json::json!({ "outcome": "refused", "findings": all }),
+    };
     let hosts: BTreeMap<&str, serde_json::Value> =
-        outcomes.iter().map(|(host, outcome)| (host.as_str(), one(outcome))).collect();
+        change_set.hosts.iter().map(|(host, plan)| (host.as_str(), of_host(host, plan))).collect();
     serde_json::json!({ "plan": change_set.hash, "hosts": hosts })
 }
 

@@ -71,7 +71,7 @@ fn what_was_changed_by_hand_is_found_and_mended() {
     desk.says(&["drift"], 0, &["no drift"]);
     desk.shell(
         "echo more >> /etc/shop.conf; chmod 666 /etc/systemd/system/haus-shop-web.service; rm -r /srv/files; \
-         systemctl stop haus-shop-web; systemctl disable -q haus-firewall",
+         systemctl stop haus-shop-web; systemctl disable -q haus-firewall; nft delete table inet haus",
     );
     let words = [
         "file:/etc/shop.conf",
@@ -90,6 +90,12 @@ fn what_was_changed_by_hand_is_found_and_mended() {
     desk.says(&["drift"], 0, &["no drift"]);
     assert_same(desk.host(), &before);
     assert_eq!(version(&desk), "v1");
+    // A rule more in the kernel is none of the plan's.
+    desk.shell("nft insert rule inet haus input tcp dport 9999 accept");
+    desk.says(&["drift"], 1, &["unit:haus-firewall.service", "not there any more"]);
+    desk.done(&APPLY);
+    assert!(!desk.shell("nft list table inet haus").contains("9999"));
+    desk.has_nothing_to_do();
 }
 
 #[test]
@@ -138,4 +144,7 @@ fn each_host_has_its_own_result_and_serial_stops_at_the_first_that_fails() {
     desk.plan(&TWO.replace("text: b,", "text: c,").replace("@1@", "nowhere.invalid"));
     desk.says(&APPLY, 1, &["second · blocked, nothing is changed", "HH0203", "first: done, 2 changes"]);
     assert_eq!(desk.shell("cat /etc/a /etc/b"), "ac");
+    // Programs are told, too.
+    let told = desk.says(&["apply", "--yes", "--json"], 1, &["HH0203", "\"outcome\": \"refused\""]);
+    assert!(told.contains("\"outcome\": \"unchanged\""), "{told}");
 }

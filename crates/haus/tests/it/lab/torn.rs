@@ -11,9 +11,9 @@ use haus_testkit::{CliOutput, Signal, kill, wait_until};
 use std::time::{Duration, Instant};
 
 const SOON: Duration = Duration::from_secs(60);
-/// After so many interruptions an apply may come to its end. One that is interrupted begins with what another
-/// has left.
-const IN_A_ROW: u64 = 3;
+/// One interrupted apply in so many is followed by another that is interrupted, which begins with what the
+/// first has left. After all others the next apply comes to its end.
+const FOLLOWED: u64 = 4;
 
 fn points(usual: u64) -> u64 {
     if std::env::var_os("HAUS_SOAK").is_some() { usual * 10 } else { usual }
@@ -63,7 +63,7 @@ fn check(test: &str, points: u64, tear: Tear) {
         torn += u64::from(!running.has_ended());
         let ended = tear(&desk, running);
         assert_nothing_is_half(&desk, &format!("round {round}, {more:?} after line {line}: {ended:?}"));
-        if round % IN_A_ROW == 0 || round == points {
+        if round == points || dice.below(FOLLOWED) > 0 {
             let text = desk.done(&["apply", "--yes"]);
             assert_finished(&desk, round, &text);
             desk.has_nothing_to_do();
@@ -93,7 +93,8 @@ fn assert_nothing_is_half(desk: &Desk, when: &str) {
 #[track_caller]
 fn assert_finished(desk: &Desk, round: u64, text: &str) {
     let left = desk.shell(
-        "find / -xdev \\( -name '.haus-new*' -o -name '.haus-old*' -o -name '*.part' \\) ! -path '/proc/*'; \
+        "find / -xdev \\( -name '.haus-new*' -o -name '.haus-old*' \\) ! -path '/proc/*'; \
+         for release in /srv/shop/web/releases/*; do test -f ${release%/*}/.${release##*/}.json || echo $release; done; \
          ls /run/systemd/system /etc/systemd/system | grep haus-revert || true; \
          find /var/lib/haus-remote/shop/blobs -type f; systemctl list-units --failed --no-legend --plain",
     );
