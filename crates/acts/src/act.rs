@@ -124,9 +124,9 @@ pub(crate) fn carry_out(job: &mut Job<'_>, act: ActKind, spec: &Spec) -> Result<
     match act {
         ActKind::Create | ActKind::Update => make(job, spec),
         ActKind::Remove => remove(job, spec),
-        ActKind::Forget => match spec {
-            Spec::Unit(unit) => unit::let_go(job, unit, let_go_verb(spec, job.before)),
-            _ => Ok(Made::default()),
+        ActKind::Forget => match let_go_verb(spec, job.before) {
+            Some(verb) => unit::let_go(job, spec.id().name(), verb),
+            None => Ok(Made::default()),
         },
     }
 }

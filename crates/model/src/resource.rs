@@ -453,7 +453,8 @@ pub struct UnitSpec {
     /// What happens when its inputs changed.
     pub on_change: OnChange,
     /// A command that ends with 0 while what the unit set up is still there. It is asked of a running unit
-    /// whose work lives on without a process, such as rules in the kernel; when it fails, `on_change` follows.
+    /// whose work lives on without a process, such as rules in the kernel; when it fails, `on_change`
+    /// follows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_effect: Option<Vec<String>>,
     /// Everything that it reads at its start: files, release, credentials. The host remembers what it last

@@ -307,8 +307,8 @@ fn git_comes(ordered: &Ordered<'_>, inventory: &Inventory) -> bool {
     })
 }
 
-/// What this plan does before a repository can be asked that did not answer: it installs git, or it writes keys
-/// and settings of the account that asks, or whom ssh believes.
+/// What this plan does before a repository can be asked that did not answer: it installs git, or it writes
+/// keys and settings of the account that asks, or whom ssh believes.
 fn road_comes(spec: &Spec, ordered: &Ordered<'_>, changed: &[bool], git_comes: bool) -> Option<&'static str> {
     let Spec::Release(release) = spec else { return None };
     let ReleaseSource::Git { commit: None, .. } = &release.source else { return None };

@@ -62,12 +62,10 @@ pub(super) fn remove(job: &mut Job<'_>, spec: &UnitSpec) -> Result<Made> {
 }
 
 /// A unit that was there before us reads again what is left without what was ours.
-pub(super) fn let_go(job: &mut Job<'_>, spec: &UnitSpec, verb: Option<UnitVerb>) -> Result<Made> {
-    if let Some(verb) = verb {
-        job.system(&argv::daemon_reload(), WITHIN, "see whether systemd works on the host")?;
-        tell(job.layout.mark(), verb, &spec.name, job.sink)?;
-        settle(&spec.name)?;
-    }
+pub(super) fn let_go(job: &mut Job<'_>, unit: &str, verb: UnitVerb) -> Result<Made> {
+    job.system(&argv::daemon_reload(), WITHIN, "see whether systemd works on the host")?;
+    tell(job.layout.mark(), verb, unit, job.sink)?;
+    settle(unit)?;
     Ok(Made::default())
 }
 

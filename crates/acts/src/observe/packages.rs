@@ -109,8 +109,8 @@ impl Observer<'_> {
         names.iter().filter(|name| !known.contains(*name)).cloned().collect()
     }
 
-    /// How long ago apt fetched its lists: it works in this folder whenever it does. A clock that was put back
-    /// makes them new.
+    /// How long ago apt fetched its lists: it works in this folder whenever it does. A clock that was put
+    /// back makes them new.
     fn lists_age(&self) -> Option<Duration> {
         let folder = self.machine.at(FETCHING.as_ref());
         let fetched = std::fs::metadata(folder).and_then(|metadata| metadata.modified()).ok()?;

@@ -118,8 +118,8 @@ impl Session<'_> {
         self.expect_unmoved(change, &before)?;
         let armed_until = self.guard(change, sink)?;
         let entry = manifest.entries.get(&change.resource).cloned();
-        // A folder that has to go is tried even though it may stay when it is not empty, and a unit that is let go
-        // reads again.
+        // A folder that has to go is tried even though it may stay when it is not empty, and a unit that is
+        // let go reads again.
         let tries = match change.act {
             ActKind::Remove => matches!(before, State::Directory { .. }),
             ActKind::Forget => let_go_verb(&change.spec, &before).is_some(),

@@ -208,8 +208,8 @@ fn differences(straight: &Hosts, cut: &Hosts) -> Vec<String> {
         let ids = host.manifest.entries.keys().chain(other.manifest.entries.keys());
         for id in ids.collect::<BTreeSet<_>>() {
             let (one, two) = (host.manifest.entries.get(id), other.manifest.entries.get(id));
-            // While packages come nobody knows whether one of them is to be held, so that it is noted to be on
-            // the safe side; a plan that finds them there knows. What is held is compared below.
+            // While packages come nobody knows whether one of them is to be held, so that it is noted to be
+            // on the safe side; a plan that finds them there knows. What is held is compared below.
             let may_be_noted = id.as_str().starts_with("holds:") && (one.is_none() || two.is_none());
             if one != two && !may_be_noted {
                 let told = |entry: Option<&ManifestEntry>| entry.map(|entry| (entry.made, entry.inputs));
