@@ -72,12 +72,13 @@ fn limited(source: impl Read, bytes_max: usize, shown: &str) -> Result<io::Resul
     }
 }
 
-/// Editors and `echo` end a file with a line feed that is no part of the value. Only one is taken.
+/// Editors and `echo` end a line with a line feed that is no part of the value. A text of several lines is
+/// left whole, since ssh takes no private key without its last one.
 fn without_line_end(secret: Secret) -> Secret {
-    let bytes = secret.expose_bytes();
-    let value = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-    let value = value.strip_suffix(b"\r").filter(|_| value.len() < bytes.len()).unwrap_or(value);
-    if value.len() == bytes.len() { secret } else { Secret::new(value.to_vec()) }
+    let Some(line) = secret.expose_bytes().strip_suffix(b"\n").filter(|line| !line.contains(&b'\n')) else {
+        return secret;
+    };
+    Secret::new(line.strip_suffix(b"\r").unwrap_or(line).to_vec())
 }
 
 /// The API takes text; the text itself is never told.
@@ -131,13 +132,13 @@ mod tests {
     }
 
     #[test]
-    fn one_line_end_is_no_part_of_the_value() {
+    fn the_line_end_of_a_single_line_is_no_part_of_the_value() {
         check(b"value", Some("value"));
         check(b"value\n", Some("value"));
         check(b"value\r\n", Some("value"));
-        check(b"value\n\n", Some("value\n"));
         check(b"value\r", Some("value\r"));
-        check(b" two\nlines \n", Some(" two\nlines "));
+        check(b" two\nlines \n", Some(" two\nlines \n"));
+        check(b"two\r\nlines\r\n", Some("two\r\nlines\r\n"));
     }
 
     #[test]

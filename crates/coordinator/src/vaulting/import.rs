@@ -65,14 +65,15 @@ pub(crate) fn file(path: &Path) -> Result<Secret, String> {
     Ok(value)
 }
 
-/// Bytes without the line feed with which editors end files: it is no part of a password.
+/// Bytes without the line feed with which editors end files: it is no part of a password. A text of several
+/// lines is left whole, since ssh takes no private key without its last one.
 fn read(path: &Path) -> io::Result<Secret> {
     let file = fs::File::open(path)?;
     // Room from the start: a buffer that grows leaves copies behind.
     let room = file.metadata()?.len().min(VALUE_BYTES_MAX) + 2;
     let mut value = Vec::with_capacity(usize::try_from(room).unwrap_or(0));
     let outcome = file.take(VALUE_BYTES_MAX + 2).read_to_end(&mut value);
-    if value.last() == Some(&b'\n') {
+    if value.iter().position(|byte| *byte == b'\n') == value.len().checked_sub(1) {
         value.pop();
     }
     let value = Secret::new(value);
@@ -106,10 +107,11 @@ mod tests {
     }
 
     #[test]
-    fn one_line_feed_at_the_end_is_no_part_of_a_value() {
+    fn the_line_feed_of_a_single_line_is_no_part_of_a_value() {
         check(b"value", Some(b"value"));
         check(b"value\n", Some(b"value"));
-        check(b"value\n\n", Some(b"value\n"));
+        check(b"-----BEGIN KEY-----\n-----END KEY-----\n", Some(b"-----BEGIN KEY-----\n-----END KEY-----\n"));
+        check(b"two\nlines", Some(b"two\nlines"));
         check(b"", None);
         check(b"\n", None);
         check(&[b'x'; (1 << 20) + 1], None);

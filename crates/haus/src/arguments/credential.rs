@@ -47,8 +47,8 @@ pub(crate) struct CredentialCreate {
     /// What it is used for: api_key, oauth, basic_auth, jwt, database, webhook or custom.
     #[arg(long)]
     pub kind: Option<CredentialKind>,
-    /// Read the value from this file (`-`: from standard input) without its last line end, instead of asking
-    /// for it.
+    /// Read the value from this file (`-`: from standard input), a single line without its end, instead of
+    /// asking for it.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["generate", "length"])]
     pub from: Option<PathBuf>,
     /// Have the value generated.

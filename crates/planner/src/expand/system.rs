@@ -138,10 +138,10 @@ fn as_expression(pattern: &str) -> String {
         match character {
             '*' => text.push_str(".*"),
             '?' => text.push('.'),
-            // A backslash is doubled, since apt's configuration takes one away.
+            // In brackets they are themselves. What apt's configuration makes of a backslash is not said
+            // anywhere.
             '.' | '+' => {
-                text.push_str("\\\\");
-                text.push(character);
+                let _ = write!(text, "[{character}]");
             }
             other => text.push(other),
         }
