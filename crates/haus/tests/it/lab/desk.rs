@@ -6,6 +6,7 @@
 use haus_testkit::{
     CLEAN, ClaimedHost, CliOutput, LabHost, Signal, kill, lab_hosts_as_they_are, remote_program, wait_for_end,
 };
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -231,8 +232,8 @@ pub(crate) fn assert_same(host: &LabHost, before: &str) {
 pub(crate) fn assert_same_but(host: &LabHost, before: &str, words: &[&str]) {
     let after = fingerprint(host);
     let counts = |line: &&str| !words.iter().any(|word| line.contains(word));
-    let lost = before.lines().filter(|line| !after.lines().any(|other| other == *line));
-    let came = after.lines().filter(|line| !before.lines().any(|other| other == *line));
+    let (was, is): (BTreeSet<&str>, BTreeSet<&str>) = (before.lines().collect(), after.lines().collect());
+    let (lost, came) = (was.difference(&is).copied(), is.difference(&was).copied());
     let (lost, came) = (lost.filter(counts), came.filter(counts));
     let lines = lost.map(|line| format!("- {line}")).chain(came.map(|line| format!("+ {line}")));
     let lines: Vec<String> = lines.collect();
