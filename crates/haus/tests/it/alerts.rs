@@ -145,6 +145,9 @@ fn a_message_is_brought_although_receiver_core_and_house_were_away() {
     home.start();
     set_well(&home, false);
     wait_until("a first try", SOON, || hook.heard().len() == 1);
+    // A core that dies before it has noted the answer leaves a try of which nobody knows how it ended; the
+    // next core gives it two minutes.
+    wait_until("its outcome", SOON, || shown(&home)["deliveries"][0]["why"].is_string());
     let core = wait_for("a core", SOON, || home.house.core_pid());
     kill(core, Signal::KILL);
     wait_until("a try of the next core", SOON * 2, || hook.heard().len() == 2);
