@@ -190,7 +190,16 @@ impl Vaulting {
         held: &Held,
         version: &VersionRow,
     ) -> Result<Secret, Problem> {
-        match self.unseal(&held.row, version) {
+        let opened = match self.unseal(&held.row, version) {
+            Err(problem) if problem.code == ProblemCode::VaultSealed => {
+                match self.wrapped_anew(registrar, held, version).await? {
+                    Some(newer) => self.unseal(&held.row, &newer),
+                    None => Err(problem),
+                }
+            }
+            other => other,
+        };
+        match opened {
             Ok(value) => Ok(value),
             Err(problem) => {
                 let entry =
@@ -199,6 +208,19 @@ impl Vaulting {
                 Err(problem)
             }
         }
+    }
+
+    /// The same version as it is sealed now: the key may have been exchanged, and the former one gone, since the
+    /// row was read. None when nothing has changed.
+    async fn wrapped_anew(
+        &self,
+        registrar: &Registrar,
+        held: &Held,
+        version: &VersionRow,
+    ) -> Result<Option<VersionRow>, Problem> {
+        let id = held.row.id.clone();
+        let versions = registrar.read(move |ledger| ledger.versions(&id)).await?;
+        Ok(versions.into_iter().find(|row| row.version == version.version && row.sealed != version.sealed))
     }
 
     /// One entry for each credential, on disk before anything is opened. An expired one fails all of them.
