@@ -210,8 +210,8 @@ impl Vaulting {
         }
     }
 
-    /// The same version as it is sealed now: the key may have been exchanged, and the former one gone, since the
-    /// row was read. None when nothing has changed.
+    /// The same version as it is sealed now: the key may have been exchanged, and the former one gone, since
+    /// the row was read. None when nothing has changed.
     async fn wrapped_anew(
         &self,
         registrar: &Registrar,
