@@ -15,10 +15,12 @@ use crate::wait::wait_for;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A boot takes two seconds; twenty at once on two cores take their time.
 const BOOT_DEADLINE: Duration = Duration::from_secs(120);
+/// A reboot that has not begun by then is asked for once more.
+const ASK_AGAIN: Duration = Duration::from_secs(20);
 const COMMAND_DEADLINE: Duration = Duration::from_secs(300);
 
 /// Accounts that every host has and that the lab's key opens.
@@ -224,9 +226,18 @@ impl LabHost {
     /// Reboots as a person at the console would; returns when another PID 1 has come so far.
     pub fn reboot(&self, until: Ready) -> Result<(), LabError> {
         let before = self.pid1()?;
-        // The answer may be lost with the system that gives it.
+        // The answer may be lost with the system that gives it, and the request with a busy one.
         self.exec(&["systemctl", "reboot"])?;
-        self.wait_rebooted(before, until)
+        let mut asked = Instant::now();
+        wait_for(&format!("{} to reboot", self.name), BOOT_DEADLINE, &self.console(), || {
+            let now = self.pid1().ok()?;
+            if now == before && asked.elapsed() > ASK_AGAIN {
+                asked = Instant::now();
+                let _ = self.exec(&["systemctl", "reboot"]);
+            }
+            (now != before).then_some(())
+        })?;
+        self.wait_ready(until)
     }
 
     /// Waits for the boot after this one, whoever asked for it.
