@@ -15,12 +15,10 @@ use crate::wait::wait_for;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A boot takes two seconds; twenty at once on two cores take their time.
 const BOOT_DEADLINE: Duration = Duration::from_secs(120);
-/// A reboot that has not begun by then is asked for once more.
-const ASK_AGAIN: Duration = Duration::from_secs(20);
 const COMMAND_DEADLINE: Duration = Duration::from_secs(300);
 
 /// Accounts that every host has and that the lab's key opens.
@@ -136,7 +134,9 @@ impl LabHost {
         self.exec(&["/bin/sh", "-c", line])
     }
 
-    /// What [`LabHost::exec`] starts, without the program.
+    /// What [`LabHost::exec`] starts, without the program. It must have ended before the host reboots: on the
+    /// way down systemd stops everything for a moment, and `nsenter`, which stops with its child, is outside
+    /// and continued by nobody, so that the host waits for the child for ever.
     pub fn exec_command(&self) -> Result<Command, LabError> {
         let pid1 = self.pid1()?;
         let mut command = Command::new("nsenter");
@@ -226,18 +226,9 @@ impl LabHost {
     /// Reboots as a person at the console would; returns when another PID 1 has come so far.
     pub fn reboot(&self, until: Ready) -> Result<(), LabError> {
         let before = self.pid1()?;
-        // The answer may be lost with the system that gives it, and the request with a busy one.
+        // The answer may be lost with the system that gives it.
         self.exec(&["systemctl", "reboot"])?;
-        let mut asked = Instant::now();
-        wait_for(&format!("{} to reboot", self.name), BOOT_DEADLINE, &self.console(), || {
-            let now = self.pid1().ok()?;
-            if now == before && asked.elapsed() > ASK_AGAIN {
-                asked = Instant::now();
-                let _ = self.exec(&["systemctl", "reboot"]);
-            }
-            (now != before).then_some(())
-        })?;
-        self.wait_ready(until)
+        self.wait_rebooted(before, until)
     }
 
     /// Waits for the boot after this one, whoever asked for it.

@@ -122,6 +122,7 @@ fn what_is_confirmed_over_a_new_connection_stays() {
     assert!(matches!(confirmed, Ok(Reply::Confirmed)), "{confirmed:?}");
     nothing_is_left(&machine);
     assert_eq!(talk.finish(Ending::Commit).expect("commits").outcome, Outcome::Committed);
+    talk.close();
     machine.host.reboot(Ready::Booted).expect("boots");
     let listening = machine.shell("ss -ltn; systemctl status --no-pager ssh.service || true");
     assert!(listening.contains(":2222 "), "{listening}");
