@@ -7,7 +7,7 @@
 use super::consumers;
 use crate::desk::Desk;
 use crate::engine::{Ask, DeliverError, Delivery, Errand, Input, Instance};
-use haus_api::Problem;
+use haus_api::{Problem, ProblemCode};
 use haus_model::credential::{Credential, Rotator};
 use haus_model::health::ProbeKind;
 use haus_model::house::House;
@@ -171,7 +171,14 @@ impl Job<'_> {
     fn value(&self, version: u64) -> Result<Secret, Stop> {
         let sealed = self.versions.iter().find(|one| one.version == version);
         let sealed = sealed.ok_or_else(|| lasting(format!("version {version} is not there any more")))?;
-        self.desk.vaulting.unseal(&self.row, sealed).map_err(|problem| lasting(problem.detail))
+        self.desk.vaulting.unseal(&self.row, sealed).map_err(|problem| {
+            // The key may have been exchanged since these rows were read; the next try reads them again.
+            if problem.code == ProblemCode::VaultSealed {
+                passing(problem.detail)
+            } else {
+                lasting(problem.detail)
+            }
+        })
     }
 
     /// The server, its account, the old and the new value.
