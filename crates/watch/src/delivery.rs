@@ -21,7 +21,7 @@ pub const LONGEST_ASKED_PAUSE: Duration = Duration::from_secs(3_600);
 /// How long one message is tried.
 pub const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 3_600);
 
-/// A try that has not answered for so long was lost, with the core that made it.
+/// A try that has not answered for so long was lost.
 pub const TRY_LOST_AFTER: Duration = Duration::from_secs(120);
 
 /// Why a try failed, as far as the next one depends on it.
@@ -57,6 +57,9 @@ pub struct Delivery {
     /// None when it has arrived or was given up.
     next_at: Option<Timestamp>,
     last_failure: Option<String>,
+    /// Whether a try was begun whose outcome is not known.
+    #[serde(default)]
+    is_under_way: bool,
 }
 
 impl Delivery {
@@ -64,7 +67,15 @@ impl Delivery {
     ///
     /// The id is the same for all its tries, so that a receiver can drop the second of two that arrived.
     pub fn new(now: Timestamp, id: impl Into<String>, seed: u64) -> Delivery {
-        Delivery { id: id.into(), began_at: now, seed, attempt: 0, next_at: Some(now), last_failure: None }
+        Delivery {
+            id: id.into(),
+            began_at: now,
+            seed,
+            attempt: 0,
+            next_at: Some(now),
+            last_failure: None,
+            is_under_way: false,
+        }
     }
 
     /// Its id, the same for all tries.
@@ -99,8 +110,8 @@ impl Delivery {
 
     /// Begins a try when one is due, and gives its number from 1.
     ///
-    /// Until its outcome is told the next one is due after [`TRY_LOST_AFTER`], which is how a message
-    /// survives a core that dies during a try; whoever saves the delivery does so after this call.
+    /// Until its outcome is told the next one is due after [`TRY_LOST_AFTER`]. Whoever saves the delivery
+    /// does so after this call, and says [`Self::handle_core_ended`] to one that a core before has saved.
     pub fn begin_try(&mut self, now: Timestamp) -> Option<u32> {
         let due_at = self.next_at?;
         // A clock that was set back must not hold a message for longer than any pause.
@@ -110,11 +121,13 @@ impl Delivery {
         }
         self.attempt = self.attempt.saturating_add(1);
         self.next_at = Some(now.after(TRY_LOST_AFTER));
+        self.is_under_way = true;
         Some(self.attempt)
     }
 
     /// The receiver has it.
     pub fn handle_delivered(&mut self) {
+        self.is_under_way = false;
         self.next_at = None;
         self.last_failure = None;
     }
@@ -134,6 +147,7 @@ impl Delivery {
         } else {
             None
         };
+        self.is_under_way = false;
         self.last_failure = Some(failure.why);
         if let Some(why) = given_up {
             self.next_at = None;
@@ -143,6 +157,15 @@ impl Delivery {
         let at = now.after(self.pause().max(asked)).min(ends_at);
         self.next_at = Some(at);
         NextTry::At(at)
+    }
+
+    /// The core ended that made a try, if there was one under way. Whether the message has arrived is not
+    /// known, so it is brought again after the usual pause.
+    pub fn handle_core_ended(&mut self, now: Timestamp) {
+        if self.is_under_way {
+            let why = "the core ended during the try".to_owned();
+            self.handle_failed(now, Failure { why, is_worth_retrying: true, retry_after: None });
+        }
     }
 
     /// The pause after the present try: doubling from the first to the longest, and any time of its second
@@ -247,6 +270,30 @@ mod tests {
         assert_eq!(delivery.begin_try(Timestamp(0).after(TRY_LOST_AFTER)), Some(2));
         delivery.handle_delivered();
         assert_eq!((delivery.is_over(), delivery.begin_try(Timestamp(i64::MAX))), (true, None));
+    }
+
+    #[test]
+    fn a_try_that_its_core_did_not_survive_is_made_again_after_the_usual_pause() {
+        let mut delivery = Delivery::new(Timestamp(0), "a", 7);
+        let mut untouched = delivery.clone();
+        untouched.handle_core_ended(Timestamp(5));
+        assert_eq!(untouched, delivery, "nothing was under way");
+        delivery.begin_try(Timestamp(0)).unwrap();
+        let saved = serde_json::to_string(&delivery).unwrap();
+        let mut next: Delivery = serde_json::from_str(&saved).unwrap();
+        next.handle_core_ended(Timestamp(1_000));
+        assert_eq!(next.poll_timeout(), Some(Timestamp(1_000).after(FIRST_PAUSE)));
+        assert_eq!(next.last_failure(), Some("the core ended during the try"));
+        let again = next.clone();
+        next.handle_core_ended(Timestamp(2_000));
+        assert_eq!(next, again, "it has an outcome now");
+    }
+
+    #[test]
+    fn what_an_older_core_has_saved_is_read() {
+        let saved = r#"{"id":"a","began_at":0,"seed":7,"attempt":1,"next_at":120000,"last_failure":null}"#;
+        let delivery: Delivery = serde_json::from_str(saved).unwrap();
+        assert_eq!((delivery.attempt(), delivery.poll_timeout()), (1, Some(Timestamp(120_000))));
     }
 
     #[test]

@@ -295,7 +295,7 @@ impl Book {
             self.machine.silence(now, silence_of(&row));
             self.silences.insert(row.id.clone(), row);
         }
-        for id in self.post.restore(deliveries) {
+        for id in self.post.restore(now, deliveries) {
             lines.push(format!("message {id} of before is not understood and is dropped"));
         }
         lines

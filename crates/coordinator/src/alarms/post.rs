@@ -84,13 +84,17 @@ impl Post {
         Post { seed, ..Post::default() }
     }
 
-    /// Takes over what an earlier core left; returns the ids of rows that cannot be read, which are dropped.
-    pub(super) fn restore(&mut self, rows: Vec<DeliveryRow>) -> Vec<String> {
+    /// Takes over what an earlier core left, and whose tries ended with it; returns the ids of rows that
+    /// cannot be read, which are dropped.
+    pub(super) fn restore(&mut self, now: Timestamp, rows: Vec<DeliveryRow>) -> Vec<String> {
         let mut unreadable = Vec::new();
         let mut letters = Vec::new();
         for row in rows {
             match serde_json::from_str::<Kept>(&row.state) {
-                Ok(kept) => letters.push((row.receiver, kept)),
+                Ok(mut kept) => {
+                    kept.delivery.handle_core_ended(now);
+                    letters.push((row.receiver, kept));
+                }
                 Err(_) => unreadable.push(row.id),
             }
         }
@@ -333,7 +337,7 @@ mod tests {
             .collect();
         let mut restored = Post::new(7);
         let odd = DeliveryRow { id: "x".into(), receiver: "phone".into(), state: "{}".into(), due_at: NOW };
-        assert_eq!(restored.restore(rows.into_iter().chain([odd]).collect()), ["x"]);
+        assert_eq!(restored.restore(NOW, rows.into_iter().chain([odd]).collect()), ["x"]);
         assert_eq!(restored.list(), post.list());
         assert_eq!(restored.writes(), [Write::DeliveryDelete { id: "x".into() }]);
         assert_eq!(restored.begin(post.poll_timeout().unwrap())[0].attempt, 2);

@@ -4,6 +4,7 @@
 use crate::home::{SOON, free_port};
 use haus_testkit::{Signal, kill, loud_skip_mandatory, wait_until};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -60,14 +61,18 @@ impl Receiver {
         lines
     }
 
-    /// What the webhook took, as `SUBJECT KIND STATE`.
+    /// What the webhook took, as `SUBJECT KIND STATE`. What came twice under one id counts once: who does not
+    /// know that it arrived brings it again.
     pub(crate) fn taken(&self) -> Vec<String> {
-        let is_taken = |line: &&Value| line["status"] == 204;
+        let mut seen = BTreeSet::new();
+        let mut is_taken = |line: &&Value| {
+            line["status"] == 204 && seen.insert(line["delivery"].as_str().map(str::to_owned))
+        };
         let word = |line: &Value, name: &str| line[name].as_str().unwrap_or_default().to_owned();
         let words = |line: &Value| {
             format!("{} {} {}", word(line, "subject"), word(line, "kind"), word(line, "state"))
         };
-        self.heard().iter().filter(is_taken).map(words).collect()
+        self.heard().iter().filter(|line| is_taken(line)).map(words).collect()
     }
 
     /// The mails that came, oldest first.
