@@ -12,7 +12,7 @@ use crate::account::Accounts;
 use crate::frame::{FrameError, MAGIC, parse, read_frame, write_message};
 use crate::journal::history::{history, open_apply};
 use crate::journal::lock::Lock;
-use crate::journal::recover::recover;
+use crate::journal::recover::{LEFT_OVER_WITHIN, recover};
 use crate::journal::undo::Undo;
 use crate::journal::{Writer, manifest, open};
 use crate::machine::{Layout, Machine};
@@ -184,7 +184,9 @@ impl<'m> Session<'m> {
                 self.observe(&specs).map(|inventory| Reply::Inventory(Box::new(inventory)))
             }
             Request::Missing { blobs } => Ok(Reply::Missing { blobs: blobs::missing(&self.layout, blobs) }),
-            Request::Recover { claim } => self.recover(&claim, sink).map(Reply::Recovered),
+            Request::Recover { claim, deserted } => {
+                self.recover(&claim, deserted.as_deref(), sink).map(Reply::Recovered)
+            }
             Request::Begin(begin) => self.begin(*begin).map(|()| Reply::Begun),
             Request::Act { number, secrets } => self.act(number, secrets, sink).map(Reply::Done),
             Request::Confirm { apply } => self.confirm(&apply).map(|()| Reply::Confirmed),
@@ -232,13 +234,28 @@ impl<'m> Session<'m> {
         Ok(())
     }
 
+    /// Like [`Self::claim`], also when a session of the same owner holds it that has this apply open: who
+    /// names it there knows that nobody listens to that session any longer.
+    fn claim_from(&mut self, claim: &Claim, deserted: Option<&str>, within: Duration) -> Result<()> {
+        let is_open = |apply: &str| open(&self.layout).is_some_and(|open| open.apply() == apply);
+        if self.lock.is_none() && deserted.is_some_and(is_open) {
+            self.lock = Some(Lock::take_from_lost(&self.layout, claim, within)?);
+        }
+        self.claim(claim)
+    }
+
     fn undo<'a>(&'a self, sink: &'a mut dyn FnMut(Progress)) -> Undo<'a> {
         let (machine, layout, house) = (self.machine, &self.layout, self.house.as_str());
         Undo { machine, layout, house, booting: false, sink }
     }
 
-    fn recover(&mut self, claim: &Claim, sink: &mut dyn FnMut(Progress)) -> Result<Recovered> {
-        self.claim(claim)?;
+    fn recover(
+        &mut self,
+        claim: &Claim,
+        deserted: Option<&str>,
+        sink: &mut dyn FnMut(Progress),
+    ) -> Result<Recovered> {
+        self.claim_from(claim, deserted, LEFT_OVER_WITHIN)?;
         self.writer = None;
         recover(&mut self.undo(sink))
     }

@@ -52,6 +52,10 @@ pub enum Request {
     Recover {
         /// Who asks, for the lock.
         claim: Claim,
+        /// The apply that is open, when its own owner says that nobody listens to it any longer: its session
+        /// is asked to leave, and waited for until the act under way is through.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        deserted: Option<String>,
     },
     /// An apply begins: lock, comparison with what was planned, journal. Answered by [`Reply::Begun`].
     Begin(Box<Begin>),

@@ -98,9 +98,11 @@ pub trait Host: Send {
         Ok(blobs)
     }
 
-    /// Brings an apply that did not end into order.
-    fn recover(&mut self, claim: &Claim) -> Result<Recovered, HostError> {
-        let reply = self.ask(&Request::Recover { claim: claim.clone() }, &mut |_| {})?;
+    /// Brings an apply that did not end into order; `deserted` is its id when its session may still live, and
+    /// its owner knows that nobody listens to it any longer.
+    fn recover(&mut self, claim: &Claim, deserted: Option<&str>) -> Result<Recovered, HostError> {
+        let request = Request::Recover { claim: claim.clone(), deserted: deserted.map(str::to_owned) };
+        let reply = self.ask(&request, &mut |_| {})?;
         let Reply::Recovered(recovered) = reply else {
             return Err(self.stranger("recover"));
         };

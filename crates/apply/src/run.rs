@@ -122,7 +122,7 @@ impl<'a> Run<'a> {
         match &seen.open {
             Some(open) if open.alive => return Err(Turn::Refuse(self.locked(open))),
             Some(_) => {
-                let recovered = session.recover(&self.options.claim).map_err(refuse)?;
+                let recovered = session.recover(&self.options.claim, None).map_err(refuse)?;
                 self.tell(Event::Recovered(recovered));
                 seen = session.observe(&specs).map_err(refuse)?;
             }

@@ -10,7 +10,7 @@ use haus_apply::sessions::{Sessions, Target};
 use haus_apply::supply::BlobSource;
 use haus_apply::transport::Purpose;
 use haus_model::change::ChangeSet;
-use haus_model::inventory::Inventory;
+use haus_model::inventory::{Inventory, OpenApply};
 use haus_model::{Finding, Fingerprint, HostName, House};
 use haus_planner::{Cause, Desired, Inputs, PlanSettings};
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,23 +64,25 @@ impl<'a> Fleet<'a> {
 
     /// Brings hosts into order on which an apply did not end and nobody works any more. Answers what was done
     /// there; such hosts must be looked at again.
+    ///
+    /// `is_deserted` knows whether an apply that still lives on its host has lost who began it. Its act under
+    /// way is waited for.
     pub fn recover(
         &self,
         inventories: &Inventories,
         claim: &Claim,
+        is_deserted: &dyn Fn(&HostName, &OpenApply) -> bool,
     ) -> BTreeMap<HostName, Result<Recovered, Finding>> {
-        let is_left = |inventory: &Result<Inventory, Finding>| {
-            let open = inventory.as_ref().ok().and_then(|inventory| inventory.open.as_ref());
-            open.is_some_and(|open| !open.alive)
-        };
-        let left = inventories.iter().filter(|(_, inventory)| is_left(inventory)).map(|(host, _)| host);
-        left.filter_map(|host| Some((host, self.target(host)?)))
-            .map(|(host, target)| {
-                let recovered =
-                    self.sessions.open(&target, Purpose::Work).and_then(|mut session| session.recover(claim));
-                (host.clone(), recovered.map_err(|error| finding(Fault::of(host, &error))))
-            })
-            .collect()
+        let left = inventories.iter().filter_map(|(host, inventory)| {
+            let open = inventory.as_ref().ok()?.open.as_ref()?;
+            (!open.alive || is_deserted(host, open)).then_some((host, self.target(host)?, open.id.as_str()))
+        });
+        left.map(|(host, target, apply)| {
+            let session = self.sessions.open(&target, Purpose::Work);
+            let recovered = session.and_then(|mut session| session.recover(claim, Some(apply)));
+            (host.clone(), recovered.map_err(|error| finding(Fault::of(host, &error))))
+        })
+        .collect()
     }
 
     /// Compares what is wanted with what was found.

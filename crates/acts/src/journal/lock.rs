@@ -92,11 +92,14 @@ impl Lock {
         let deadline = Instant::now() + within;
         let mut is_asked = false;
         loop {
-            match Lock::take(layout, claim) {
-                Err(refusal) if refusal.code == HostCode::Locked && Instant::now() < deadline => {}
+            let refusal = match Lock::take(layout, claim) {
+                Err(refusal) if refusal.code == HostCode::Locked && Instant::now() < deadline => refusal,
                 outcome => return outcome,
+            };
+            let lost = holder(layout)?.filter(Holder::is_alive);
+            if lost.as_ref().is_some_and(|holder| holder.owner != claim.owner) {
+                return Err(refusal);
             }
-            let lost = holder(layout)?.filter(|holder| holder.owner == claim.owner && holder.is_alive());
             if let Some(pid) = lost.and_then(|holder| Pid::from_raw(holder.pid)).filter(|_| !is_asked) {
                 let _ = rustix::process::kill_process(pid, Signal::TERM);
                 is_asked = true;

@@ -18,7 +18,7 @@ use std::fs;
 use std::time::Duration;
 
 /// How long package tools of an earlier session may go on.
-const LEFT_OVER_WITHIN: Duration = Duration::from_secs(45 * 60);
+pub(crate) const LEFT_OVER_WITHIN: Duration = Duration::from_secs(45 * 60);
 
 const JOURNALS_KEPT: usize = 10;
 const BACKUPS_KEPT: usize = 3;

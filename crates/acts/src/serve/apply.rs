@@ -6,7 +6,6 @@
 use super::Session;
 use crate::act::{Job, Made, carry_out, note};
 use crate::deadman;
-use crate::journal::lock::Lock;
 use crate::journal::note::Note;
 use crate::journal::recover::{clear_left_over, end, roll_back, tidy};
 use crate::journal::{DoneLine, Line, Start, Writer, last_standing, manifest, open};
@@ -295,11 +294,7 @@ impl Session<'_> {
         sink: &mut dyn FnMut(Progress),
     ) -> Result<Finished> {
         // Who names the apply that is open there is its own haus, over a new road.
-        let names_open = apply.is_some() && open(&self.layout).map(|open| open.apply().to_owned()) == apply;
-        if names_open && self.lock.is_none() {
-            self.lock = Some(Lock::take_from_lost(&self.layout, claim, LOST_WITHIN)?);
-        }
-        self.claim(claim)?;
+        self.claim_from(claim, apply.as_deref(), LOST_WITHIN)?;
         self.writer = None;
         clear_left_over(&mut self.undo(sink))?;
         let what = "take the last apply back";

@@ -164,7 +164,7 @@ impl Suite<'_> {
         let open = second.observe(&[]).expect("looking needs no lock").open.expect("it is open");
         assert!(open.alive && open.owner == "anna@desk" && open.id == "t03", "{open:?}");
         assert_eq!(refused(second.begin(&self.begin("t04", &changes))), HostCode::Locked);
-        assert_eq!(refused(second.recover(&claim("bert@desk"))), HostCode::Locked);
+        assert_eq!(refused(second.recover(&claim("bert@desk"), None)), HostCode::Locked);
         first.finish(Ending::RollBack, &mut |_| {}).expect("takes back");
         drop(first);
         second.begin(&self.begin("t04", &changes)).expect("the lock is free");
@@ -179,11 +179,14 @@ impl Suite<'_> {
         drop(host);
         let open = self.wait_for_death();
         assert_eq!((open.id.as_str(), open.done, open.of), ("t05", 1, 2));
-        let recovered = self.world.open().recover(&claim("bert@desk")).expect("recovers");
+        let recovered = self.world.open().recover(&claim("bert@desk"), None).expect("recovers");
         assert_eq!(recovered, Recovered::Closed { apply: "t05".to_owned(), repaired: None });
         assert_eq!(self.there(&changes), [true, false]);
         assert_eq!(self.last(), ("t05".to_owned(), Outcome::Interrupted));
-        assert_eq!(self.world.open().recover(&claim("bert@desk")).expect("recovers"), Recovered::Nothing);
+        assert_eq!(
+            self.world.open().recover(&claim("bert@desk"), None).expect("recovers"),
+            Recovered::Nothing
+        );
         self.tidy("t05");
         assert_eq!(self.there(&changes), [false, false]);
     }

@@ -3,7 +3,7 @@
 
 use super::talk::{Fault, Talk, changes, claim};
 use super::world::World;
-use haus_acts::wire::{Claim, Outcome, Reply, Request};
+use haus_acts::wire::{Claim, Outcome, Recovered, Reply, Request};
 use haus_model::host_code::HostCode;
 
 /// A session in the middle of an apply with two changes, of which one is done.
@@ -39,5 +39,25 @@ fn its_own_haus_takes_an_apply_back_over_a_new_road() {
     let Reply::Finished(finished) = reply else { panic!("{reply:?}") };
     assert_eq!(finished.outcome, Outcome::RolledBack);
     assert!(!world.root().join("etc/one").exists());
+    assert!(lost.child.wait().expect("waits").success());
+}
+
+#[test]
+fn a_deserted_apply_is_brought_into_order_by_its_owner_only() {
+    let world = World::new();
+    let mut lost = in_the_middle(&world, "3600000");
+    let recover = |owner: &str, apply: Option<&str>| {
+        let claim = Claim { owner: owner.to_owned(), reason: None };
+        world.talk().ask(&Request::Recover { claim, deserted: apply.map(str::to_owned) })
+    };
+    let own = claim().owner;
+    for (owner, apply) in [("berta@desk", Some("a1")), (&own, None), (&own, Some("a0"))] {
+        let refusal = recover(owner, apply).expect_err("nobody has left it").refusal();
+        assert_eq!(refusal.code, HostCode::Locked, "{owner} {apply:?}");
+    }
+    let reply = recover(&own, Some("a1")).expect("it is brought into order");
+    let Reply::Recovered(Recovered::Closed { apply, repaired }) = reply else { panic!("{reply:?}") };
+    assert_eq!((apply.as_str(), repaired), ("a1", None));
+    assert!(world.root().join("etc/one").exists(), "what was done stays");
     assert!(lost.child.wait().expect("waits").success());
 }

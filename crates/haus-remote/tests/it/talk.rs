@@ -204,7 +204,7 @@ impl Talk {
 
     /// Brings an apply into order that did not end.
     pub(crate) fn recover(&mut self) -> Result<Recovered, Fault> {
-        match self.ask(&Request::Recover { claim: claim() })? {
+        match self.ask(&Request::Recover { claim: claim(), deserted: None })? {
             Reply::Recovered(recovered) => Ok(recovered),
             other => panic!("{other:?}"),
         }

@@ -10,6 +10,7 @@ use crate::terminal;
 use haus_fleet::{Fleet, SavedPlan};
 use haus_model::HostName;
 use haus_model::change::ChangeSet;
+use haus_model::inventory::OpenApply;
 use std::path::Path;
 
 /// A plan may show more only when it was applied, such as which commit a tag is once git is there. More than
@@ -28,7 +29,8 @@ pub(crate) fn cmd_apply(arguments: &ApplyHosts) -> Result<Code, Failure> {
     let applying = Applying { arguments, roads: &roads, secrets: &secrets, supplies: &supplies };
     for round in 1..=ROUNDS_MAX {
         let mut inventories = fleet.observe();
-        let recovered = fleet.recover(&inventories, &applying.claim());
+        let is_deserted = |host: &HostName, open: &OpenApply| applying.is_deserted(host, open);
+        let recovered = fleet.recover(&inventories, &applying.claim(), &is_deserted);
         if !recovered.is_empty() {
             recovered
                 .iter()

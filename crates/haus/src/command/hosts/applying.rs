@@ -16,6 +16,7 @@ use haus_apply::sessions::Roads;
 use haus_fleet::Supplies;
 use haus_model::HostName;
 use haus_model::change::{ChangeSet, HostPlan};
+use haus_model::inventory::OpenApply;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -42,6 +43,19 @@ impl Applying<'_> {
     /// Who, and why.
     pub(super) fn claim(&self) -> Claim {
         Claim { owner: owner(), reason: self.arguments.reason.clone() }
+    }
+
+    /// Whether an apply that still lives on a host was begun here by a `haus` that is gone. It is told, since
+    /// its act under way is waited for.
+    pub(super) fn is_deserted(&self, host: &HostName, open: &OpenApply) -> bool {
+        let is_gone = open.owner == owner() && beginner(&open.id).is_some_and(|pid| !is_haus(pid));
+        if is_gone && open.alive {
+            let under_way = open.under_way.as_ref().map_or_else(String::new, |under_way| {
+                format!("; waiting for what is under way there: {under_way}")
+            });
+            terminal::error(&format!("{host}: who began the apply of {} is gone{under_way}\n", open.began));
+        }
+        is_gone
     }
 
     /// The exit code of an apply that has nothing to do: a blocked host is an open item.
@@ -106,6 +120,17 @@ impl Applying<'_> {
 fn apply_id() -> String {
     let time: String = now().to_string().chars().filter(char::is_ascii_alphanumeric).take(15).collect();
     format!("{time}-{:x}", std::process::id())
+}
+
+/// The process that began an apply with such an id.
+fn beginner(apply: &str) -> Option<u32> {
+    u32::from_str_radix(apply.rsplit_once('-')?.1, 16).ok()
+}
+
+/// Whether this process is one like us. The number of one that is gone may belong to anything by now.
+fn is_haus(pid: u32) -> bool {
+    let program = |pid: &str| std::fs::read_to_string(format!("/proc/{pid}/comm")).ok();
+    program(&pid.to_string()).is_some_and(|program_of| Some(program_of) == program("self"))
 }
 
 /// The first Ctrl-C lets the act under way end; whoever wants more ends the process.

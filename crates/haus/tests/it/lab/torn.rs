@@ -131,6 +131,26 @@ fn haus_is_killed() {
     check("haus_is_killed", points(12), |_, running| running.kill());
 }
 
+/// What is under way goes on behind a `haus` that is gone; the next one neither plans what that changes nor
+/// is refused.
+#[test]
+fn the_next_apply_waits_for_what_a_killed_one_left_under_way() {
+    let test = "the_next_apply_waits_for_what_a_killed_one_left_under_way";
+    let Some(desk) = Desk::new(test, 1, Begin::Shop) else { return };
+    want(&desk, 0);
+    desk.done(&["apply", "--yes"]);
+    want(&desk, 1);
+    let running = desk.start(&["apply", "--yes"]);
+    wait_until("apt to begin", SOON, || running.out().contains("web:   $ apt-get"));
+    running.kill();
+    let next = desk.haus(&["apply", "--yes"]);
+    assert_eq!(next.code, Some(0), "{next:?}");
+    assert!(next.stderr.contains("waiting for what is under way there: packages:apt"), "{next:?}");
+    assert!(!next.stdout.contains("~ install packages:apt"), "{next:?}");
+    assert_finished(&desk, 1, &next.stdout);
+    desk.has_nothing_to_do();
+}
+
 #[test]
 fn the_program_on_the_host_is_killed() {
     check("the_program_on_the_host_is_killed", points(9), |desk, running| {
