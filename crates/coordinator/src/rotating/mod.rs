@@ -20,7 +20,7 @@ use haus_model::credential::{Credential, CredentialSource, Rotator};
 use haus_model::house::House;
 use haus_model::service::Service;
 use haus_model::{CredentialName, Secret, Timestamp};
-use haus_store::{Batch, CredentialRow, RotationRow, VersionRow, Write};
+use haus_store::{Batch, CredentialQuery, CredentialRow, RotationRow, VersionRow, Write};
 use haus_trail::{Action, Outcome};
 use haus_vault::SystemEntropy;
 use haus_vault::rotation::{Order, Rotation, Step};
@@ -246,6 +246,7 @@ impl Rotating {
         // After a mistake of ours this begins anew in the same core: the tasks of before ended with it.
         desk.rotating.driven().clear();
         let mut schedule = due::Schedule::default();
+        let mut is_told = false;
         loop {
             // The patrol tells of a database that cannot be used.
             if let Ok(rows) = open(&desk).await {
@@ -253,6 +254,7 @@ impl Rotating {
                     desk.rotating.take_on(&desk, row, is_first, &mut drivers).await;
                 }
                 is_first = false;
+                is_told = is_told || tell_again(&desk).await.is_ok();
                 schedule.look(&desk).await;
             }
             tokio::select! {
@@ -409,6 +411,25 @@ pub(crate) fn ends_with_its_credential(
         .with_hint("ask again in some seconds: once its services have one value, it can be deleted")
         .with_retry_after(5)),
     }
+}
+
+/// Raises what stands since the last rotation of a credential was taken back: a core may have ended between
+/// keeping that and telling it.
+async fn tell_again(desk: &Desk) -> Result<(), Problem> {
+    let read = desk.registrar.read(|ledger| {
+        let query = CredentialQuery { limit: u64::MAX, ..CredentialQuery::default() };
+        let rows = ledger.credentials(&query)?.0.into_iter();
+        rows.map(|row| Ok((ledger.rotations(Some(&row.id))?.into_iter().next(), row)))
+            .collect::<Result<Vec<_>, _>>()
+    });
+    let now = desk.clock.wall();
+    for (last, row) in read.await? {
+        let rotation = last.and_then(|last| serde_json::from_str::<Rotation>(&last.state).ok());
+        if let Some(rotation) = rotation.filter(|rotation| rotation.step == Step::Undone) {
+            drive::alert(desk, &row, &rotation, now);
+        }
+    }
+    Ok(())
 }
 
 async fn open(desk: &Desk) -> Result<Vec<RotationRow>, Problem> {

@@ -8,7 +8,7 @@ use haus_model::health::{HealthCheck, ProbeKind};
 use haus_model::service::{NewCredential, ReloadSignal};
 use haus_model::{CredentialKind, ServiceName};
 use haus_store::VersionState;
-use haus_vault::rotation::Act;
+use haus_vault::rotation::{Act, Failure};
 use haus_watch::conductor::Phase;
 use std::time::Instant;
 
@@ -162,6 +162,25 @@ async fn a_consumer_that_is_not_well_with_it_has_the_old_value_back() {
 }
 
 #[tokio::test]
+async fn a_failure_that_an_earlier_core_kept_and_did_not_tell_is_told() {
+    let (desk, id) = desk(generated(NewCredential::Reread, 600)).await;
+    begin(&desk, &id, Some("bad")).await.unwrap();
+    let now = desk.desk.clock.wall();
+    let mut rotation = state(&desk).unwrap();
+    while rotation.step != Step::Undone {
+        let failure = Failure { why: "401 from the database".into(), retry: false };
+        let is_back = rotation.step.as_str().starts_with("undo");
+        rotation.record(now, if is_back { Ok(()) } else { Err(failure) });
+    }
+    let kept = vec![Write::RotationPut(Box::new(kept::row(&rotation, now)))];
+    desk.desk.registrar.commit(Batch { writes: kept, entries: Vec::new() }).await.unwrap();
+    let alerts = |desk: &TestDesk| desk.desk.alarms.shown(desk.desk.clock.wall()).alerts;
+    drive_until(&desk, "told", |desk| !alerts(desk).is_empty()).await;
+    let told = alerts(&desk);
+    assert_eq!((told[0].kind.as_str(), told[0].why.as_str()), ("rotation-failed", "401 from the database"));
+}
+
+#[tokio::test]
 async fn a_probe_that_is_bad_with_the_new_value_undoes_it() {
     let (desk, id) = desk(generated(NewCredential::Reread, 600)).await;
     begin(&desk, &id, Some("bad")).await.unwrap();
@@ -280,7 +299,7 @@ async fn a_stuck_rotation_is_resumed_and_given_up_for_a_new_value() {
     begin(&desk, &id, Some("bad")).await.unwrap();
     let mut stuck = state(&desk).unwrap();
     let now = desk.desk.clock.wall();
-    let failure = || haus_vault::rotation::Failure { why: "refused".into(), retry: false };
+    let failure = || Failure { why: "refused".into(), retry: false };
     stuck.record(now, Err(failure()));
     stuck.record(now, Err(failure()));
     assert_eq!(stuck.step, Step::Stuck);
