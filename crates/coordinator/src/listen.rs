@@ -31,6 +31,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 
 mod pace;
+pub(crate) mod vacancy;
 
 /// Connections at the same time on the API's own port; among them all of this machine, and those of one other
 /// address.
@@ -208,8 +209,9 @@ fn tcp(address: SocketAddr) -> Result<std::net::TcpListener, CoreError> {
         listener.set_nonblocking(true)?;
         Ok(listener)
     };
-    open().map_err(|source: io::Error| {
-        if source.kind() == io::ErrorKind::AddrInUse {
+    let is_taken = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
+    vacancy::once_free(address, open, is_taken).map_err(|source| {
+        if is_taken(&source) {
             return CoreError::Occupied { told: occupant::in_use(address) };
         }
         CoreError::Socket { path: address.to_string().into(), source }

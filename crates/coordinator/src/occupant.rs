@@ -26,6 +26,13 @@ pub(crate) fn in_use(address: SocketAddr) -> String {
     }
 }
 
+/// Whether the one who has it may be a core that was killed and is not gone yet: one of our own program, or
+/// nobody who can be told, since a process on its way out shows its descriptors no more.
+pub(crate) fn may_be_leaving(address: SocketAddr) -> bool {
+    let own = fs::read_to_string("/proc/self/comm").unwrap_or_default();
+    listener(address.port()).is_none_or(|(_, name)| name == own.trim())
+}
+
 /// The process that listens on a TCP port.
 fn listener(port: u16) -> Option<(u32, String)> {
     let inodes: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]

@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::desk::{Desk, DeskParts, PlanInForce};
 use crate::engine::{Engine, Exit, Input, Parts};
 use crate::journal::Journal;
-use crate::listen::Listeners;
+use crate::listen::{Listeners, vacancy};
 use crate::places::Places;
 use crate::progress::{Observer, Progress};
 use crate::vaulting::{KeyPlace, KeysError};
@@ -372,7 +372,7 @@ fn start_gateway(
         // The whole value moves in here, so that it is dropped when this thread ends, however it ends.
         let mut ended = ended;
         ended.aborted = runtime.block_on(async move {
-            let gateway = match Gateway::bind(listen) {
+            let gateway = match vacancy::once_free(listen, || Gateway::bind(listen), is_taken) {
                 Ok(gateway) => gateway,
                 Err(error) => {
                     // The starter waits for exactly this message.
@@ -392,15 +392,17 @@ fn start_gateway(
         .map_err(|source| CoreError::System { attempt: "start the gateway's thread", source })?;
     match ready.recv() {
         Ok(Ok((handle, address))) => Ok((handle, address, drain)),
-        Ok(Err(GatewayError::Bind { source, .. })) if source.kind() == io::ErrorKind::AddrInUse => {
-            Err(CoreError::Occupied { told: occupant::in_use(listen) })
-        }
+        Ok(Err(error)) if is_taken(&error) => Err(CoreError::Occupied { told: occupant::in_use(listen) }),
         Ok(Err(error)) => Err(CoreError::Gateway(error)),
         Err(_) => Err(CoreError::System {
             attempt: "start the gateway",
             source: io::Error::other("its thread ended"),
         }),
     }
+}
+
+fn is_taken(error: &GatewayError) -> bool {
+    matches!(error, GatewayError::Bind { source, .. } if source.kind() == io::ErrorKind::AddrInUse)
 }
 
 /// Every visitor of the gateway may need two descriptors; the usual soft limit of 1,024 is for

@@ -30,12 +30,17 @@ impl<T: Send + 'static> Tray<T> {
         handle.spawn(async move {
             loop {
                 tray.bell.notified().await;
-                for (reply, answer) in std::mem::take(&mut *tray.waiting()) {
-                    // Who asked may have gone.
-                    let _ = reply.send(answer);
-                }
+                tray.hand_on();
             }
         });
+    }
+
+    /// Hands on whatever lies here, without waiting for the bell.
+    pub(super) fn hand_on(&self) {
+        for (reply, answer) in std::mem::take(&mut *self.waiting()) {
+            // Who asked may have gone.
+            let _ = reply.send(answer);
+        }
     }
 
     /// Whether this tray is for who asks here.

@@ -37,11 +37,12 @@ async fn a_connection_without_requests_is_closed_after_its_time_and_not_before()
     let limits = Limits { keep_alive: SHORT, ..Limits::default() };
     let rig = Rig::with(all_to(upstream(&[instance.address])), limits);
     let mut wire = rig.connect().await;
+    // Before the last word: how late we hear of the answer must not count against the gateway.
+    let begun = Instant::now();
     wire.send("GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     assert_eq!(wire.message(true).await.unwrap().status(), 200);
-    let begun = Instant::now();
     assert!(wire.is_closed().await);
-    assert!((SHORT / 2..Duration::from_secs(5)).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+    assert!((SHORT..Duration::from_secs(5)).contains(&begun.elapsed()), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]

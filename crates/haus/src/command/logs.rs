@@ -123,10 +123,19 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 /// The instances whose captured output is kept, from the names of files (`SERVICE.2.log`). Numbers may be
-/// missing: an instance that never ran has no log.
+/// missing: an instance that never ran has no log. In a rotation only the files before are there for a moment
+/// (`SERVICE.2.log.1`).
 fn instances(names: &[String]) -> BTreeSet<InstanceId> {
-    let parts = names.iter().filter_map(|name| name.strip_suffix(".log")?.rsplit_once('.'));
+    let parts = names.iter().filter_map(|name| unrotated(name).strip_suffix(".log")?.rsplit_once('.'));
     parts.filter_map(|(service, ordinal)| format!("{service}/{ordinal}").parse().ok()).collect()
+}
+
+/// The name without the number that a rotation gave it.
+fn unrotated(name: &str) -> &str {
+    match name.rsplit_once('.') {
+        Some((before, number)) if number.parse::<u32>().is_ok() => before,
+        Some(_) | None => name,
+    }
 }
 
 fn unknown(places: &Places, wanted: &str) -> Failure {
@@ -146,12 +155,23 @@ fn unknown(places: &Places, wanted: &str) -> Failure {
 mod tests {
     use super::*;
 
+    #[track_caller]
+    fn check(names: &[&str], expected: &[&str]) {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let found: Vec<String> = instances(&names).iter().map(InstanceId::to_string).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_log_in_the_middle_of_its_rotation_is_found() {
+        check(&["web.2.log.1", "web.2.log.3", "access.log.1", "web.1.log.x", "web.3.1"], &["web/2"]);
+    }
+
     #[test]
     fn instances_are_found_over_gaps_in_their_numbers() {
-        let names =
-            ["web.10.log", "web.2.log", "web.2.log.1", "api.1.log", "access.log", "web.x.log", "note"];
-        let found = instances(&names.map(str::to_owned));
-        let found: Vec<String> = found.iter().map(InstanceId::to_string).collect();
-        assert_eq!(found, ["api/1", "web/2", "web/10"]);
+        check(
+            &["web.10.log", "web.2.log", "web.2.log.1", "api.1.log", "access.log", "web.x.log", "note"],
+            &["api/1", "web/2", "web/10"],
+        );
     }
 }

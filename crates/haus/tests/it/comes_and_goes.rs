@@ -66,7 +66,7 @@ fn a_removed_service_is_stopped_as_its_own_plan_said() {
 
 #[test]
 fn a_house_that_goes_down_stays_down_when_its_core_dies_on_the_way() {
-    let stubborn = server("stubborn", "term=ignore", "stop: { within: 2s }");
+    let stubborn = server("stubborn", "term=ignore", "stop: { within: 8s }");
     let mut home = Home::up(&with(&stubborn));
     let core = home.house.core_pid().unwrap();
     let state = home.house.state();

@@ -54,7 +54,7 @@ fn far_address(last: u8) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), free_port()))
 }
 
-const PROBED: &str = "health: { get: /health, every: 200ms, timeout: 150ms, start: 1s, unhealthy_after: 2 }";
+const PROBED: &str = "health: { get: /health, every: 1s, timeout: 900ms, start: 5s, unhealthy_after: 2 }";
 
 /// A house on `app` with an API on `web`, a worker here that needs it, and a job that cannot be asked.
 fn plan(rest: &str) -> String {

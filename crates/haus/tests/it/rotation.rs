@@ -164,7 +164,7 @@ fn a_redis_password_overlaps_and_an_emergency_does_not() {
         client("hupper", "read=hup", "on_new_credential: { signal: HUP }"),
         client("starter", "read=once", ""),
     ];
-    let mut house = up(&services.concat(), &stores::redis_key("8s"));
+    let mut house = up(&services.concat(), &stores::redis_key("30s"));
     let port = stores::port(&house.home, "redis");
     let server = house.home.pid("redis/1");
     let first = value_of(&house.home, "reader/1");
@@ -238,11 +238,7 @@ fn a_value_with_which_a_consumer_is_ill_is_taken_back_everywhere() {
         stores::redis(""),
         client("reader", "", "on_new_credential: reread"),
         client("hupper", "read=hup", "on_new_credential: { signal: HUP }"),
-        client(
-            "starter",
-            "read=once ill=bad.txt",
-            "health: { get: /health, every: 1s, timeout: 1s, start: 3s }",
-        ),
+        client("starter", "read=once ill=bad.txt", ""),
     ];
     let mut house = up(&services.concat(), &stores::redis_key("10m"));
     let port = stores::port(&house.home, "redis");
@@ -250,7 +246,7 @@ fn a_value_with_which_a_consumer_is_ill_is_taken_back_everywhere() {
     write_value(&house, "bad.txt", "bad-value-for-a-test");
     let output = rotate(&house, &["redis-key", "--from", "bad.txt", "--wait"]);
     check(&output, 4, "undone");
-    check_reason(&house, "redis-key", "starter/1 is not well 6 s after it got the new value");
+    check_reason(&house, "redis-key", "starter/1 is not well 14 s after it got the new value");
     redis_login(port, &old).unwrap();
     let refused = redis_login(port, "bad-value-for-a-test").unwrap_err();
     assert!(refused.contains("WRONGPASS"), "{refused}");
@@ -298,8 +294,7 @@ fn check_undone(consumer: &str, part: &str) {
 
 #[test]
 fn a_value_with_which_a_consumer_does_not_start_is_taken_back() {
-    let lines =
-        ["health: { get: /health, every: 1s, timeout: 1s, start: 5s }", "recover: { tries: 3, first: 50ms }"];
+    let lines = [stores::CLIENT_HEALTH, "recover: { tries: 3, first: 50ms }"];
     check_undone(&alone("read=once dies=bad.txt", &lines), "was given up with the new value");
 }
 
@@ -315,7 +310,7 @@ fn a_server_that_stands_still_for_a_while_is_tried_again() {
         return;
     }
     // Its port still takes connections while it stands still, so nobody but the rotation notices.
-    let health = "health: { tcp: redis, every: 1s, timeout: 900ms, start: 20s }";
+    let health = "health: { tcp: redis, every: 3s, timeout: 3s, start: 20s }";
     let mut house = up(&stores::redis(health), &stores::redis_key("0s"));
     let (port, server) = (stores::port(&house.home, "redis"), house.home.pid("redis/1"));
     let file = house.home.house.state().join("run/credentials/redis/1/REDIS_PASSWORD");
@@ -340,7 +335,7 @@ fn a_server_that_is_gone_has_the_old_value_when_it_comes_back() {
     if !stores::are_here("a_server_that_is_gone") {
         return;
     }
-    let more = "health: { tcp: redis, every: 1s, timeout: 900ms, start: 20s }\nrecover: { restart: never }";
+    let more = "health: { tcp: redis, every: 3s, timeout: 3s, start: 20s }\nrecover: { restart: never }";
     let reader = "on_new_credential: reread\nhealth: { process: true }";
     let services = [stores::redis(more), stores::redis_client("reader", "", reader)];
     let mut house = up(&services.concat(), &stores::redis_key("0s"));
@@ -398,7 +393,7 @@ fn a_rotation_that_a_server_refuses_is_stuck_until_a_person_has_looked() {
 
 #[test]
 fn a_credential_that_leaves_the_plan_in_its_overlap_ends_it_in_peace() {
-    let lines = ["health: { get: /health, every: 1s, timeout: 1s, start: 5s }", "on_new_credential: reread"];
+    let lines = [stores::CLIENT_HEALTH, "on_new_credential: reread"];
     let consumer = alone("", &lines);
     let keys = "credentials:\n  key: { length: 32, overlap: 5s }\n";
     let mut house = up(&consumer, "  key: { length: 32, overlap: 5s }\n");

@@ -15,7 +15,8 @@ fn a_service_that_ignores_its_stop_signal_is_killed_in_time() {
     home.down();
     let took = begun.elapsed();
     assert!(took >= Duration::from_millis(700), "it was not given its time: {took:?}");
-    assert!(took < Duration::from_secs(5), "it was given too much: {took:?}");
+    // Who gives no time of its own has ten seconds.
+    assert!(took < Duration::from_secs(9), "it was given too much: {took:?}");
 }
 
 #[test]

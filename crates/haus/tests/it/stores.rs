@@ -68,7 +68,7 @@ pub(crate) fn postgres() -> String {
         "data: [db]",
         "credentials: { ARCHIV_PASSWORD: archiv-key, ZIMMER_PASSWORD: zimmer-key, LESER_PASSWORD: leser-key }",
         "on_new_credential: reread",
-        "health: { command: \"/bin/sh ${in}/health.sh ${data.db} ${port}\", every: 1s, timeout: 900ms, start: 60s }",
+        "health: { command: \"/bin/sh ${in}/health.sh ${data.db} ${port}\", every: 3s, timeout: 3s, start: 60s }",
         "recover: { first: 50ms, most: 500ms, tries: 1000 }",
         "stop: { signal: INT }",
     ];
@@ -89,7 +89,7 @@ pub(crate) fn redis(more: &str) -> String {
         "data: [db]",
         "credentials: { REDIS_PASSWORD: redis-key }",
         "on_new_credential: reread",
-        "health: { command: \"/bin/sh ${in}/health.sh ${port} ${credentials}\", every: 1s, timeout: 1s, start: 20s }",
+        "health: { command: \"/bin/sh ${in}/health.sh ${port} ${credentials}\", every: 3s, timeout: 3s, start: 20s }",
         "recover: { first: 50ms, most: 500ms, tries: 1000 }",
     ];
     service("redis", &usual, more)
@@ -113,10 +113,13 @@ pub(crate) fn redis_client(name: &str, switches: &str, more: &str) -> String {
     client(name, run.trim_end(), &["needs: [redis]", "credentials: { KEY: redis-key }"], more)
 }
 
+/// How consumers of credentials are asked. A rotation is refused while one of them is degraded, and a single
+/// answer that is late makes it so: the time for it is that of a machine that does much else.
+pub(crate) const CLIENT_HEALTH: &str = "health: { get: /health, every: 3s, timeout: 3s, start: 5s }";
+
 fn client(name: &str, run: &str, lines: &[&str], more: &str) -> String {
-    let health = "health: { get: /health, every: 1s, timeout: 1s, start: 5s }";
     let recover = "recover: { first: 50ms, most: 500ms, tries: 1000 }";
-    service(name, &[&[run, USER, "ports: { http: auto }", health, recover], lines].concat(), more)
+    service(name, &[&[run, USER, "ports: { http: auto }", CLIENT_HEALTH, recover], lines].concat(), more)
 }
 
 /// The port of a server of the house.

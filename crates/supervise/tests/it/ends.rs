@@ -104,7 +104,7 @@ fn a_core_that_crashes_while_draining_by_itself_is_not_started_again() {
 
 #[test]
 fn a_drain_that_the_core_began_by_itself_has_its_limit_too() {
-    let (mut house, core, pids) = draining_house(200);
+    let (mut house, core, pids) = draining_house(3_000);
     assert_eq!(house.wait_for_end().code(), Some(4));
     assert!(house.said().contains("the core did not drain in time"), "{}", house.said());
     check_nothing_left(&house, &pids);
