@@ -33,6 +33,7 @@ pub fn apt_update() -> Vec<String> {
 }
 
 /// Packages are installed without what they only recommend; configuration files that somebody changed stay.
+/// When another package would have to go for them, apt refuses.
 pub fn apt_install<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> Vec<String> {
     let options = [
         "-o",
@@ -40,6 +41,7 @@ pub fn apt_install<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> Vec<Str
         "-o",
         "Dpkg::Options::=--force-confold",
         "--no-install-recommends",
+        "--no-remove",
         "install",
         "--",
     ];
@@ -105,13 +107,20 @@ pub struct UserChange<'a> {
     pub group: Option<&'a str>,
     /// Groups that it joins.
     pub joins: BTreeSet<String>,
+    /// Groups that it leaves, each by a command of its own: [`gpasswd_delete`].
+    pub leaves: BTreeSet<String>,
     /// Its home; what stands in the old one is not moved.
     pub home: Option<&'a Path>,
     /// Its shell.
     pub shell: Option<&'a Path>,
 }
 
-/// An account is changed; none when nothing is to be changed.
+/// An account leaves a group. `usermod --remove` is not known to Debian 11.
+pub fn gpasswd_delete(name: &str, group: &str) -> Vec<String> {
+    words(["gpasswd", "--delete", name, group])
+}
+
+/// An account is changed, but for the groups that it leaves; none when nothing is to be changed.
 pub fn usermod(name: &str, change: &UserChange<'_>) -> Option<Vec<String>> {
     let mut argv = words(["usermod"]);
     if let Some(uid) = change.uid {

@@ -14,6 +14,7 @@ pub mod fingerprint;
 pub mod health;
 pub mod host;
 pub mod host_code;
+pub mod host_path;
 pub mod house;
 pub mod id;
 pub mod inventory;

@@ -123,20 +123,33 @@ fn holds_of(state: &State) -> BTreeMap<String, bool> {
     if let State::Holds(holds) = state { holds.clone() } else { BTreeMap::new() }
 }
 
-/// Whether a name fits a pattern in which `*` stands for anything.
+/// Whether a whole name fits a pattern in which `*` stands for anything and `?` for one character.
 pub fn pattern_fits(pattern: &str, name: &str) -> bool {
-    let Some((head, rest)) = pattern.split_once('*') else { return pattern == name };
-    let Some(mut left) = name.strip_prefix(head) else { return false };
-    // The first place where a part fits is as good as any other, so nothing has to be tried twice.
-    let mut parts: Vec<&str> = rest.split('*').collect();
-    let last = parts.pop().unwrap_or_default();
-    for part in parts {
-        match left.find(part) {
-            Some(at) => left = &left[at + part.len()..],
-            None => return false,
+    let (mut wanted, mut left) = (pattern.chars(), name.chars());
+    // Behind the last `*`, and what of the name it has left over. Only that one has to be tried again: what a
+    // former one takes less, the last one takes more.
+    let mut last_star = None;
+    loop {
+        let (mut next_wanted, mut next_left) = (wanted.clone(), left.clone());
+        match (next_wanted.next(), next_left.next()) {
+            (None, None) => return true,
+            (Some('*'), _) => {
+                wanted = next_wanted;
+                last_star = Some((wanted.clone(), left.clone()));
+            }
+            (Some(character), Some(is)) if character == '?' || character == is => {
+                (wanted, left) = (next_wanted, next_left);
+            }
+            (Some(_), Some(_) | None) | (None, Some(_)) => {
+                let Some((behind, mut over)) = last_star else { return false };
+                if over.next().is_none() {
+                    return false;
+                }
+                last_star = Some((behind.clone(), over.clone()));
+                (wanted, left) = (behind, over);
+            }
         }
     }
-    left.ends_with(last)
 }
 
 /// Installed packages that have to be held and are not.
@@ -159,13 +172,14 @@ fn make_group(spec: &GroupSpec, before: &State) -> Vec<Operation> {
     vec![Operation::Run(argv::groupadd(&spec.name, spec.system))]
 }
 
-/// What of an account differs from what it should be. Groups that are not named are left.
+/// What of an account differs from what it should be. Groups that are not named stay as they are.
 pub fn user_change<'a>(spec: &'a UserSpec, before: &State) -> UserChange<'a> {
     let State::User { uid, group, groups, home, shell } = before else { return UserChange::default() };
     UserChange {
         uid: spec.uid.filter(|wanted| wanted != uid),
         group: (spec.group != *group).then_some(spec.group.as_str()),
         joins: spec.groups.difference(groups).cloned().collect(),
+        leaves: spec.leaves.intersection(groups).cloned().collect(),
         home: (spec.home != *home).then_some(spec.home.as_path()),
         shell: (spec.shell != *shell).then_some(spec.shell.as_path()),
     }
@@ -173,10 +187,9 @@ pub fn user_change<'a>(spec: &'a UserSpec, before: &State) -> UserChange<'a> {
 
 fn make_user(spec: &UserSpec, before: &State) -> Vec<Operation> {
     if matches!(before, State::User { .. }) {
-        return argv::usermod(&spec.name, &user_change(spec, before))
-            .map(Operation::Run)
-            .into_iter()
-            .collect();
+        let change = user_change(spec, before);
+        let leaves = change.leaves.iter().map(|group| argv::gpasswd_delete(&spec.name, group));
+        return argv::usermod(&spec.name, &change).into_iter().chain(leaves).map(Operation::Run).collect();
     }
     vec![Operation::Run(argv::useradd(spec))]
 }

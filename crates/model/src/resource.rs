@@ -199,7 +199,7 @@ pub struct PackagesSpec {
 /// Packages that upgrades must leave alone (`apt-mark hold`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HoldsSpec {
-    /// Names, or patterns with `*`; a pattern means what is installed.
+    /// Names, or patterns with `*` and `?`; a pattern means what is installed.
     pub patterns: BTreeSet<String>,
 }
 
@@ -223,8 +223,12 @@ pub struct UserSpec {
     pub system: bool,
     /// Its primary group, which must exist.
     pub group: String,
-    /// Further groups; those that are not named here are left.
+    /// Further groups; those that are named neither here nor in `leaves` are none of our business.
     pub groups: BTreeSet<String>,
+    /// Groups that we wanted for it before and do not want any more. Only filled in when the host was
+    /// observed and the account is in them; a wish knows none.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub leaves: BTreeSet<String>,
     /// Its home.
     pub home: PathBuf,
     /// Whether the home is made.

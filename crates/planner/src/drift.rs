@@ -79,17 +79,18 @@ fn inputs_of(spec: &Spec) -> Option<Fingerprint> {
     }
 }
 
-/// A specification as if nothing was read.
+/// A specification as if nothing was read and nobody had looked at the host.
 fn without_inputs(spec: &Spec) -> Spec {
     let mut spec = spec.clone();
     match &mut spec {
         Spec::Unit(unit) => unit.inputs = UnitSpec::no_inputs(),
         Spec::Command(command) => command.inputs = UnitSpec::no_inputs(),
         Spec::Health(health) => health.inputs = UnitSpec::no_inputs(),
+        // What it has left is no wish.
+        Spec::User(user) => user.leaves.clear(),
         Spec::Packages(_)
         | Spec::Holds(_)
         | Spec::Group(_)
-        | Spec::User(_)
         | Spec::Keys(_)
         | Spec::Directory(_)
         | Spec::File(_)

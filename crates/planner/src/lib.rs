@@ -13,6 +13,7 @@ mod doors;
 mod drift;
 mod expand;
 mod findings;
+mod guarded;
 mod hash;
 mod inputs;
 mod names;

@@ -4,18 +4,19 @@
 use crate::compare::{Around, Difference, Kinds, Verdict, compare, may_be_shown};
 use crate::desired::{Desired, DesiredHost};
 use crate::findings::About;
+use crate::guarded::{Around as AroundDoors, Parts, apart, around};
 use crate::hash::seal;
 use crate::names::unit_path;
 use crate::order::{Ordered, ordered};
 use crate::preflight;
-use crate::removal::{Removal, Removals, is_guarded, path_of, removals};
+use crate::removal::{Removal, Removals, path_of, removals};
 use crate::resolve::resolve;
 use crate::select::{Only, selected};
 use crate::waves::waves;
 use haus_model::change::{ActKind, CHANGE_SET_FORMAT, Change, ChangeSet, HostPlan};
 use haus_model::host_code::HostCode;
 use haus_model::inventory::{Inventory, State, fingerprint_of};
-use haus_model::operation::{let_go_verb, operations};
+use haus_model::operation::operations;
 use haus_model::resource::{FileSpec, Kind, ReleaseSource, Resource, ResourceId, Spec};
 use haus_model::{Finding, Fingerprint, HostName, HouseName, Timestamp};
 use std::borrow::Cow;
@@ -131,12 +132,14 @@ impl HostView<'_> {
         blocked.extend(preflight::ports(self.about, self.host, inventory));
         let partial = !compared.notes.is_empty();
         let mut notes = compared.notes;
-        let mut changes = compared.changes;
+        let parts = apart(&ordered, compared.changes);
         // Old things stay until what follows them is there.
-        if !partial {
+        let mut changes = if partial {
+            self.merged(parts, Vec::new())
+        } else {
             notes.extend(removals.notes);
-            changes = self.merged(changes, removals.list);
-        }
+            self.merged(parts, removals.list)
+        };
         blocked.extend(preflight::changes(self.about, inventory, &changes));
         blocked.extend(preflight::lock_out(self.about, self.host, &inventory.facts, &changes));
         if !blocked.is_empty() {
@@ -165,7 +168,7 @@ impl HostView<'_> {
         removals: &[Removal<'_>],
         systemd: bool,
     ) -> Compared {
-        let resolved = resolve(ordered, &self.host.reads, &inventory.states);
+        let resolved = resolve(ordered, &self.host.reads, inventory);
         let selected = selected(ordered, &self.settings.only);
         let goes = removals.iter().filter(|removal| removal.act == ActKind::Remove);
         let freed: BTreeSet<&Path> = goes.filter_map(|removal| path_of(removal.spec)).collect();
@@ -222,9 +225,9 @@ impl HostView<'_> {
     }
 
     /// Removals between the changes: what stands in the way goes first. Units stop right before others start,
-    /// and files go with them, so that who is started or reloaded then does not read them again. The rest
-    /// goes when everything new is there.
-    fn merged(&self, mut changes: Vec<Change>, removals: Vec<Removal<'_>>) -> Vec<Change> {
+    /// and files go with them, so that who is started or reloaded then does not read them again. What is
+    /// guarded stands beside what is guarded of the changes. The rest goes when everything new is there.
+    fn merged(&self, parts: Parts, removals: Vec<Removal<'_>>) -> Vec<Change> {
         let places: BTreeSet<&Path> =
             self.host.resources.iter().filter_map(|resource| path_of(&resource.spec)).collect();
         let goes = |removal: &&Removal<'_>| removal.act == ActKind::Remove;
@@ -236,6 +239,8 @@ impl HostView<'_> {
             .map(Path::to_owned)
             .collect();
         let when = |removal: &Removal<'_>| match removal.spec.kind() {
+            // A door that was there before us and reads what is left.
+            _ if removal.act != ActKind::Remove && removal.is_guarded() => When::BeforeUnits,
             _ if removal.act != ActKind::Remove => When::Forgotten,
             Kind::Directory | Kind::File | Kind::Link
                 if path_of(removal.spec)
@@ -259,24 +264,25 @@ impl HostView<'_> {
         let (mut first, mut before_units, mut last, mut forgotten) = (vec![], vec![], vec![], vec![]);
         for one in removals {
             match when(&one) {
-                When::First => first.push(removal(one)),
-                When::BeforeUnits => before_units.push(removal(one)),
-                When::Last => last.push(removal(one)),
-                When::Forgotten => forgotten.push(removal(one)),
+                When::First => first.push(one),
+                When::BeforeUnits => before_units.push(one),
+                When::Last => last.push(one),
+                When::Forgotten => forgotten.push(one),
             }
         }
-        let is_unit = |change: &Change| change.spec.kind() == Kind::Unit;
-        let behind = changes.split_off(changes.iter().position(is_unit).unwrap_or(changes.len()));
+        let AroundDoors { stops, guarded, rest } = around(before_units);
         // An account stays for the sake of its data, a folder for what is in it: after a cut in between, the
         // next plan must still find in the manifest why. So it is forgotten before its reason is.
         let forgotten = forgotten.into_iter().rev();
-        first
-            .into_iter()
-            .chain(changes)
-            .chain(before_units)
-            .chain(behind)
-            .chain(last)
-            .chain(forgotten)
+        removed(first)
+            .chain(parts.before)
+            .chain(removed(stops))
+            .chain(removed(guarded))
+            .chain(parts.guarded)
+            .chain(removed(rest))
+            .chain(parts.behind)
+            .chain(removed(last))
+            .chain(forgotten.map(removal))
             .collect()
     }
 }
@@ -361,7 +367,12 @@ fn without_private_text<'a>(spec: &Spec, state: &'a State, ours: bool) -> Cow<'a
     }
 }
 
+fn removed(removals: Vec<Removal<'_>>) -> impl Iterator<Item = Change> {
+    removals.into_iter().map(removal)
+}
+
 fn removal(removal: Removal<'_>) -> Change {
+    let guarded = removal.is_guarded();
     let Removal { id, spec, state, act, reason, diff, outcome, undo } = removal;
     let before = without_private_text(spec, state, true).into_owned();
     Change {
@@ -376,7 +387,6 @@ fn removal(removal: Removal<'_>) -> Change {
         diff,
         outcome,
         undo,
-        // What is only forgotten stays as it is.
-        guarded: (act != ActKind::Forget || let_go_verb(spec, state).is_some()) && is_guarded(spec),
+        guarded,
     }
 }

@@ -3,9 +3,12 @@
 
 use crate::compare::describe;
 use crate::diff::{access, all_gone, gone, new};
+use crate::doors::is_door;
 use crate::findings::About;
+use crate::names::unit_path;
 use haus_model::change::{ActKind, DiffLine, Outcome, Undo};
 use haus_model::host_code::HostCode;
+use haus_model::host_path::FIREWALL_UNIT;
 use haus_model::inventory::{Inventory, ManifestEntry, State};
 use haus_model::operation::let_go_verb;
 use haus_model::resource::{Content, Kind, ResourceId, Spec};
@@ -208,9 +211,14 @@ fn place_in_folder(spec: &Spec) -> Option<&Path> {
     }
 }
 
-/// Whether its end can lock us out: a door, or keys.
-pub(crate) fn is_guarded(spec: &Spec) -> bool {
-    matches!(spec, Spec::Keys(_)) || crate::doors::is_door(spec)
+impl Removal<'_> {
+    /// Whether it can lock us out: the end of a door or of keys, or a door that reads what is left. What is
+    /// only forgotten otherwise stays as it is.
+    pub(crate) fn is_guarded(&self) -> bool {
+        let acts = self.act != ActKind::Forget || let_go_verb(self.spec, self.state).is_some();
+        let is_filter = path_of(self.spec) == Some(unit_path(FIREWALL_UNIT).as_path());
+        acts && (matches!(self.spec, Spec::Keys(_)) || is_filter || is_door(self.spec))
+    }
 }
 
 /// The place that a resource takes in its folder.

@@ -1,11 +1,12 @@
-//! Fills in what only a host can say: which commit a reference is, and from there what units have to have
-//! read. Nothing is compared here.
+//! Fills in what only a host can say: which commit a reference is, from there what units have to have read,
+//! and which groups an account has from us that are not wanted any more. Nothing is compared here.
 
 use crate::order::Ordered;
 use haus_model::Fingerprint;
-use haus_model::inventory::State;
+use haus_model::inventory::{Inventory, State};
 use haus_model::resource::{
     CommandSpec, HealthSpec, ReleaseSource, ReleaseSpec, Resource, ResourceId, Spec, SwitchSpec, UnitSpec,
+    UserSpec,
 };
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -22,10 +23,10 @@ pub(crate) struct Resolved<'a> {
 pub(crate) fn resolve<'a>(
     ordered: &Ordered<'a>,
     reads: &BTreeMap<ResourceId, BTreeSet<ResourceId>>,
-    states: &BTreeMap<ResourceId, State>,
+    inventory: &Inventory,
 ) -> Vec<Resolved<'a>> {
     let resolved = Vec::with_capacity(ordered.resources.len());
-    let mut resolver = Resolver { ordered, reads, states, resolved, releases: HashMap::new() };
+    let mut resolver = Resolver { ordered, reads, inventory, resolved, releases: HashMap::new() };
     ordered.resources.iter().for_each(|resource| resolver.resolve(resource));
     resolver.resolved
 }
@@ -33,7 +34,7 @@ pub(crate) fn resolve<'a>(
 struct Resolver<'a, 'r> {
     ordered: &'r Ordered<'a>,
     reads: &'r BTreeMap<ResourceId, BTreeSet<ResourceId>>,
-    states: &'r BTreeMap<ResourceId, State>,
+    inventory: &'r Inventory,
     resolved: Vec<Resolved<'a>>,
     /// The release of every folder of a service.
     releases: HashMap<&'a Path, String>,
@@ -68,7 +69,7 @@ impl<'a> Resolver<'a, '_> {
     fn filled(&self, resource: &'a Resource) -> Cow<'a, Spec> {
         let inputs = || self.inputs(resource);
         match &resource.spec {
-            Spec::Release(release) => match (&release.source, self.states.get(&resource.id)) {
+            Spec::Release(release) => match (&release.source, self.inventory.states.get(&resource.id)) {
                 (
                     ReleaseSource::Git { url, reference, .. },
                     Some(State::Releases { commit: Some(Ok(commit)), .. }),
@@ -95,16 +96,35 @@ impl<'a> Resolver<'a, '_> {
                 Some(inputs) => Cow::Owned(Spec::Health(HealthSpec { inputs, ..health.clone() })),
                 None => Cow::Borrowed(&resource.spec),
             },
+            Spec::User(user) => {
+                let leaves = self.leaves(&resource.id, user);
+                if leaves.is_empty() {
+                    return Cow::Borrowed(&resource.spec);
+                }
+                Cow::Owned(Spec::User(UserSpec { leaves, ..user.clone() }))
+            }
             Spec::Packages(_)
             | Spec::Holds(_)
             | Spec::Group(_)
-            | Spec::User(_)
             | Spec::Keys(_)
             | Spec::Directory(_)
             | Spec::File(_)
             | Spec::Link(_)
             | Spec::Sysctl(_) => Cow::Borrowed(&resource.spec),
         }
+    }
+
+    /// Groups in which an account is since a former plan wanted it. That it was in one before us does not
+    /// count: who writes `sudo` into a plan and deletes it wants it gone.
+    fn leaves(&self, id: &ResourceId, user: &UserSpec) -> BTreeSet<String> {
+        let ours = self.inventory.manifest.entries.get(id).map(|entry| &entry.spec);
+        let (Some(Spec::User(before)), Some(State::User { groups, .. })) =
+            (ours, self.inventory.states.get(id))
+        else {
+            return BTreeSet::new();
+        };
+        let given = before.groups.intersection(groups).filter(|group| **group != user.group);
+        given.filter(|group| !user.groups.contains(*group)).cloned().collect()
     }
 
     /// What somebody depends on: his own words, and everything that he reads under its name.

@@ -5,22 +5,21 @@ use crate::draft::{Draft, Machine, SettingsDraft, Stage};
 use crate::fault::{Fault, Session, Subject};
 use crate::source::Span;
 use crate::tree::Text;
+use haus_model::host_path;
+use haus_model::operation::{pattern_fits, sysctl_file};
 use std::collections::HashMap;
 
 /// Where Hausmeister keeps what it makes on a host; below `/srv` it is the folder of the house.
 const OURS: [&str; 2] = ["/etc/haus", "/var/lib/haus-remote"];
 /// What the names of Hausmeister's own units begin with.
 const OUR_UNITS: &str = "haus-";
+/// Where the files of units are.
+const UNITS: &str = "/etc/systemd/system";
 
 /// Paths and units that are ours.
 pub(super) fn check<'t>(session: &Session<'t>, draft: &Draft<'t>) {
     let srv = draft.house.map(|house| format!("/srv/{}", house.text));
-    let ours = |path: &str| {
-        let below = |folder: &str| {
-            path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        OURS.iter().copied().chain(srv.as_deref()).any(below)
-    };
+    let ours = |path: &str| is_unit_of_ours(path) || is_below(path, OURS.into_iter().chain(srv.as_deref()));
     for (subject, settings) in draft.settings() {
         let units =
             settings.units.iter().map(|unit| unit.name).filter(|unit| unit.text.starts_with(OUR_UNITS));
@@ -33,6 +32,18 @@ pub(super) fn check<'t>(session: &Session<'t>, draft: &Draft<'t>) {
             ));
         }
     }
+}
+
+fn is_below<'a>(path: &str, folders: impl IntoIterator<Item = &'a str>) -> bool {
+    folders
+        .into_iter()
+        .any(|folder| path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+}
+
+/// The file of a unit itself. What a person adds to it in a folder `haus-NAME.service.d` is their own.
+fn is_unit_of_ours(path: &str) -> bool {
+    let name = path.strip_prefix(UNITS).and_then(|rest| rest.strip_prefix('/'));
+    name.is_some_and(|name| name.starts_with(OUR_UNITS) && !name.contains('/') && !name.ends_with(".d"))
 }
 
 /// What settings put somewhere by its path.
@@ -86,16 +97,40 @@ fn twice<'t>(session: &Session<'t>, machine: &Machine<'_, 't>) {
             continue;
         };
         let home = account.parts.iter().rev().find_map(|part| part.home);
-        let home = home.map_or_else(|| format!("/home/{}", account.name), |home| home.text.to_owned());
+        let usual =
+            || if account.name == "root" { "/root".to_owned() } else { format!("/home/{}", account.name) };
+        let home = home.map_or_else(usual, |home| home.text.to_owned());
         claim(format!("{home}/.ssh/authorized_keys"), "the keys of an account", part.name.span);
     }
-    let name = machine.name();
-    if machine.layers.iter().filter_map(|layer| layer.hosts_file).next_back() == Some(true) {
-        claim("/etc/hosts".to_owned(), "the list of hosts", name.span);
+    for (path, kind) in fixed(machine) {
+        claim(path, kind, machine.name().span);
     }
-    if machine.sshd().is_some() {
-        claim("/etc/ssh/sshd_config.d/50-haus.conf".to_owned(), "a part of `sshd`", name.span);
+}
+
+/// Files that words of the plan write and whose names nobody chooses.
+fn fixed(machine: &Machine<'_, '_>) -> Vec<(String, &'static str)> {
+    let mut fixed = Vec::new();
+    let mut add = |is_said: bool, path: &str, kind| {
+        if is_said {
+            fixed.push((path.to_owned(), kind));
+        }
+    };
+    let layers = || machine.layers.iter();
+    let hosts_file = layers().filter_map(|layer| layer.hosts_file).next_back();
+    add(hosts_file == Some(true), host_path::HOSTS, "the list of hosts");
+    add(machine.sshd().is_some(), host_path::SSHD, "a part of `sshd`");
+    add(layers().any(|layer| layer.journal.is_some()), host_path::JOURNAL, "a part of `journal`");
+    add(layers().any(|layer| layer.upgrades.is_some()), host_path::UPGRADES, "a part of `upgrades`");
+    let times = || layers().filter_map(|layer| layer.time.as_ref());
+    add(times().any(|time| !time.servers.is_empty()), host_path::TIME_SERVERS, "a part of `time`");
+    let has_zone = times().any(|time| time.zone.is_some());
+    for path in [host_path::ZONE_LINK, host_path::ZONE_NAME] {
+        add(has_zone, path, "the zone of `time`");
     }
+    for (key, _) in machine.sysctl() {
+        add(true, &sysctl_file(key.text).to_string_lossy(), "a part of `sysctl`");
+    }
+    fixed
 }
 
 /// A package that shall be installed and never change.
@@ -105,7 +140,7 @@ fn holds<'t>(session: &Session<'t>, machine: &Machine<'_, 't>) {
         return;
     }
     for package in machine.packages() {
-        let Some(pattern) = patterns.iter().find(|pattern| matches(pattern.text, package.text)) else {
+        let Some(pattern) = patterns.iter().find(|pattern| pattern_fits(pattern.text, package.text)) else {
             continue;
         };
         let message = format!("`{}` is to be installed, and `{}` holds it", package.text, pattern.text);
@@ -120,50 +155,25 @@ fn holds<'t>(session: &Session<'t>, machine: &Machine<'_, 't>) {
     }
 }
 
-/// Whether a pattern with `*` and `?` fits a whole text. Backtracks only to the last `*`, so it stays short.
-fn matches(pattern: &str, text: &str) -> bool {
-    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
-    let (mut at, mut position) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while position < text.len() {
-        match pattern.get(at) {
-            Some(b'*') => {
-                star = Some((at, position));
-                at += 1;
-            }
-            Some(&byte) if byte == b'?' || byte == text[position] => {
-                at += 1;
-                position += 1;
-            }
-            Some(_) | None => {
-                let Some((before, from)) = star else { return false };
-                star = Some((before, from + 1));
-                at = before + 1;
-                position = from + 1;
-            }
-        }
-    }
-    pattern[at..].iter().all(|byte| *byte == b'*')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(pattern: &str, text: &str, expected: bool) {
-        assert_eq!(matches(pattern, text), expected, "{pattern} {text}");
+    fn check_unit(path: &str, expected: bool) {
+        assert_eq!(is_unit_of_ours(path), expected, "{path}");
     }
 
     #[test]
-    fn patterns_fit_whole_names() {
-        check("linux-image-*", "linux-image-amd64", true);
-        check("linux-image-*", "linux-image", false);
-        check("nginx", "nginx", true);
-        check("nginx", "nginx-full", false);
-        check("*-dev", "libc6-dev", true);
-        check("lib*-*v", "libc6-dev", true);
-        check("libc?", "libc6", true);
-        check("a*b*c", "aXbXbXc", true);
-        check("a*b*c", "aXbXbX", false);
+    fn the_file_of_a_unit_is_ours_and_what_is_added_to_it_is_not() {
+        check_unit("/etc/systemd/system/haus-firewall.service", true);
+        check_unit("/etc/systemd/system/haus-sample-api.service.d/own.conf", false);
+        check_unit("/etc/systemd/system/haus-sample-api.service.d", false);
+        check_unit("/etc/systemd/system/night.timer", false);
+    }
+
+    #[test]
+    fn the_rules_of_the_firewall_are_ours() {
+        assert!(is_below(host_path::FIREWALL_RULES, OURS));
+        assert!(!is_below("/etc/hausbar", OURS));
     }
 }

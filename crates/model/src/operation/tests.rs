@@ -28,7 +28,7 @@ fn only_missing_packages_are_installed_and_lists_are_fetched_when_one_is_unknown
         State::Packages { installed, unknown: set(&["nginx"]) },
         &[
             "$ apt-get --quiet --yes -o DPkg::Lock::Timeout=120 -o APT::Update::Error-Mode=any update",
-            "$ apt-get --quiet --yes -o DPkg::Lock::Timeout=120 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold --no-install-recommends install -- nginx",
+            "$ apt-get --quiet --yes -o DPkg::Lock::Timeout=120 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold --no-install-recommends --no-remove install -- nginx",
             "if dpkg was interrupted before, or a package is gone from the mirror: finish with dpkg, fetch the package lists, once more",
         ],
     );
@@ -43,6 +43,17 @@ fn patterns_mean_what_is_installed() {
         ("a*a", "a", false),
         ("*", "", true),
         ("git", "git-man", false),
+        ("linux-image-*", "linux-image", false),
+        ("a*b*c", "aXbXbXc", true),
+        ("a*b*c", "aXbXbX", false),
+        ("lib*-*v", "libc6-dev", true),
+        ("libc?", "libc6", true),
+        ("libc?", "libc", false),
+        ("libc?", "libc61", false),
+        ("lib?6*", "libc6-dev", true),
+        ("*?v", "libc6-dev", true),
+        ("*-?", "libc6-dev", false),
+        ("?", "ü", true),
     ] {
         assert_eq!(pattern_fits(pattern, name), fits, "{pattern} {name}");
     }
@@ -53,6 +64,13 @@ fn patterns_mean_what_is_installed() {
         State::Holds(holds),
         &["$ apt-mark hold -- git"],
     );
+    let holds = BTreeMap::from([("libc6".to_owned(), false), ("libc-bin".to_owned(), false)]);
+    check(
+        ActKind::Create,
+        Spec::Holds(HoldsSpec { patterns: set(&["libc?"]) }),
+        State::Holds(holds),
+        &["$ apt-mark hold -- libc6"],
+    );
 }
 
 fn user() -> UserSpec {
@@ -62,6 +80,7 @@ fn user() -> UserSpec {
         system: true,
         group: "api".to_owned(),
         groups: set(&["ssl-cert"]),
+        leaves: BTreeSet::new(),
         home: "/nonexistent".into(),
         make_home: false,
         shell: "/usr/sbin/nologin".into(),
@@ -90,6 +109,24 @@ fn an_account_is_made_or_only_what_differs_is_changed() {
         Spec::User(user()),
         before,
         &["$ usermod --append --groups ssl-cert --shell /usr/sbin/nologin api"],
+    );
+}
+
+#[test]
+fn an_account_leaves_only_groups_that_it_is_in() {
+    let before = State::User {
+        uid: 999,
+        group: "api".to_owned(),
+        groups: set(&["ssl-cert", "sudo", "video"]),
+        home: "/nonexistent".into(),
+        shell: "/usr/sbin/nologin".into(),
+    };
+    let leaves = set(&["adm", "sudo"]);
+    check(
+        ActKind::Update,
+        Spec::User(UserSpec { leaves, ..user() }),
+        before,
+        &["$ gpasswd --delete api sudo"],
     );
 }
 

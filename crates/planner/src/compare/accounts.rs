@@ -61,6 +61,10 @@ pub(super) fn user(spec: &UserSpec, state: &State) -> Verdict {
         diff.push(new(format!("further groups {}", listed(&change.joins))));
         reasons.push(if groups.is_empty() { "it is in no further group" } else { "it is not in all groups" });
     }
+    if !change.leaves.is_empty() {
+        diff.push(gone(format!("further groups {}", listed(&change.leaves))));
+        reasons.push("it has groups from us that the plan does not want any more");
+    }
     if let Some(wanted) = change.home {
         diff.extend(becomes(format!("home {}", home.display()), format!("home {}", wanted.display())));
         reasons.push("its home differs");

@@ -1,8 +1,9 @@
 //! Accounts of the plan: a group of the same name, the account, its keys. Knows no account of a service.
 
 use super::collect::{Collector, Wish};
-use haus_model::host::{Account, Connect};
+use haus_model::host::Account;
 use haus_model::resource::{GroupSpec, KeysSpec, Spec, UserSpec};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 pub(crate) fn expand(collector: &mut Collector<'_>) {
@@ -16,9 +17,7 @@ pub(crate) fn expand(collector: &mut Collector<'_>) {
         }
         if let Some(keys) = &account.keys {
             let spec = KeysSpec { user: name.clone(), keys: keys.clone() };
-            // A wrong key for the account by which we come is a closed door.
-            let guarded = is_our_login(collector, name);
-            collector.add(Wish::new(Spec::Keys(spec), format!("{why}.keys")).guarded(guarded));
+            collector.add(Wish::new(Spec::Keys(spec), format!("{why}.keys")));
         }
     }
 }
@@ -35,15 +34,9 @@ fn user(name: &str, account: &Account) -> UserSpec {
         system: account.system,
         group: name.to_owned(),
         groups: account.groups.clone(),
+        leaves: BTreeSet::new(),
         home: home.unwrap_or(otherwise),
         make_home,
         shell: account.shell.clone().unwrap_or_else(|| shell.into()),
-    }
-}
-
-fn is_our_login(collector: &Collector<'_>, name: &str) -> bool {
-    match &collector.view.host.connect {
-        Connect::Ssh { user, .. } => user.as_deref().is_none_or(|user| user == name),
-        Connect::Local | Connect::Incus { .. } => false,
     }
 }

@@ -4,6 +4,7 @@
 
 use super::View;
 use crate::desired::Listening;
+use crate::doors::{Login, is_door};
 use crate::findings::About;
 use crate::names;
 use haus_model::host::Reaction;
@@ -71,6 +72,7 @@ pub(crate) struct Collected {
 /// Gathers the resources of one host.
 pub(crate) struct Collector<'a> {
     pub view: View<'a>,
+    login: Login<'a>,
     resources: BTreeMap<ResourceId, Resource>,
     packages: BTreeMap<String, String>,
     units: BTreeMap<String, UnitWish>,
@@ -98,6 +100,7 @@ impl<'a> Collector<'a> {
     pub(crate) fn new(view: View<'a>) -> Collector<'a> {
         Collector {
             view,
+            login: Login::of(view.host),
             resources: BTreeMap::new(),
             packages: BTreeMap::new(),
             units: BTreeMap::new(),
@@ -111,7 +114,7 @@ impl<'a> Collector<'a> {
     pub(crate) fn add(&mut self, wish: Wish) -> ResourceId {
         let id = wish.spec.id();
         let Wish { spec, why, service, needs, guarded } = wish;
-        let guarded = guarded || crate::doors::is_door(&spec);
+        let guarded = guarded || is_door(&spec) || self.login.uses(&spec);
         let new = Resource { id: id.clone(), spec, needs: BTreeSet::new(), service, why, guarded };
         let resource = self.resources.entry(id.clone()).or_insert(new);
         resource.needs.extend(needs);

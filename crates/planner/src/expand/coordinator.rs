@@ -3,9 +3,11 @@
 
 use super::View;
 use super::collect::{Collector, UnitWish};
+use super::hardening::{Directive, OF_COORDINATOR};
 use super::service::Place;
 use super::service_units;
 use super::system::{WRITTEN, numeric_address};
+use super::unit_file;
 use super::variables::near;
 use crate::names::{Names, coordinator_unit, house_config, house_root, unit_path};
 use haus_model::host::{Access, Architecture, Host, Protocol};
@@ -36,12 +38,14 @@ pub(crate) fn expand(collector: &mut Collector<'_>, service: &Service, steps: &B
     reads.extend(plan_folder(collector, &place));
     reads.insert(places(collector, &place));
     let unit = coordinator_unit(place.names.house);
+    let path = unit_path(&unit);
     let file = FileSpec {
-        path: unit_path(&unit),
+        check: Some(unit_file::check(&path)),
+        path,
         content: Content::Text(unit_text(&place)),
         access: Access::root(0o644),
-        check: None,
     };
+    // The check looks for the program.
     reads.insert(collector.add(place.wish(Spec::File(file), "").needs(reads.iter().cloned())));
     for name in service.ports.keys() {
         if let Some(port) = place.view.own_ports().get(service, 1, Some(name)) {
@@ -189,6 +193,8 @@ fn placed(view: View<'_>, service: &Service) -> Vec<PlacedInstance> {
 fn unit_text(place: &Place<'_>) -> String {
     let (house, view) = (place.names.house, place.view);
     let plan = house_root(house).join("plan/current");
+    let protections: String =
+        OF_COORDINATOR.iter().map(|Directive { name, value, .. }| format!("{name}={value}\n")).collect();
     let user = place.service.user.as_ref().map(|user| format!("User={user}\n")).unwrap_or_default();
     format!(
         "{WRITTEN}
@@ -207,7 +213,7 @@ RestartSec=1s
 KillMode=mixed
 TimeoutStopSec=300
 Delegate=yes
-
+{protections}
 [Install]
 WantedBy=multi-user.target
 ",

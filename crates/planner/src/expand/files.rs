@@ -40,6 +40,8 @@ fn units(collector: &mut Collector<'_>) {
     for (name, unit) in &collector.view.host.settings.units {
         let why = collector.view.word(&format!("units.{name}"));
         if let Some(source) = &unit.source {
+            // systemd's own check would refuse a unit whose program or other unit comes later in the same
+            // apply: by a step, by a file whose name sorts behind, by another of these units.
             collector.text_file(&names::unit_path(name), source, Access::root(0o644), &why);
         }
         // A timer wakes the service of the same name, so it must find the file of it.

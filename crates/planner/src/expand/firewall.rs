@@ -3,13 +3,12 @@
 
 use super::collect::{Collector, UnitWish, Wish};
 use super::system::WRITTEN;
+use super::unit_file;
 use haus_model::host::{Access, Firewall, FirewallRule, Protocol};
+use haus_model::host_path::{FIREWALL_RULES as RULES, FIREWALL_UNIT as UNIT};
 use haus_model::resource::{Content, FileSpec, Spec};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-
-const RULES: &str = "/etc/haus/firewall.nft";
-pub(crate) const UNIT: &str = "haus-firewall.service";
 
 pub(crate) fn expand(collector: &mut Collector<'_>, firewall: &Firewall) {
     let why = collector.view.word("firewall");
@@ -22,14 +21,16 @@ pub(crate) fn expand(collector: &mut Collector<'_>, firewall: &Firewall) {
         access: Access::root(0o644),
         check: Some(check),
     };
-    let rules = collector.add(Wish::new(Spec::File(rules), &why).needs([packages]).guarded(true));
+    let rules = collector.add(Wish::new(Spec::File(rules), &why).needs([packages.clone()]).guarded(true));
+    let path = crate::names::unit_path(UNIT);
     let file = FileSpec {
-        path: crate::names::unit_path(UNIT),
-        content: Content::Text(unit_file()),
+        check: Some(unit_file::check(&path)),
+        path,
+        content: Content::Text(unit_text()),
         access: Access::root(0o644),
-        check: None,
     };
-    let file = collector.add(Wish::new(Spec::File(file), &why).guarded(true));
+    // The check looks for nft.
+    let file = collector.add(Wish::new(Spec::File(file), &why).needs([packages]).guarded(true));
     let wish = UnitWish {
         why,
         enabled: Some(true),
@@ -96,7 +97,7 @@ fn allow(text: &mut String, rule: &FirewallRule) {
     }
 }
 
-fn unit_file() -> String {
+fn unit_text() -> String {
     format!(
         "{WRITTEN}
 [Unit]

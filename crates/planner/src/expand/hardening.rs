@@ -1,4 +1,4 @@
-//! The protections of every unit of ours, as one table. A service takes single ones back by their name
+//! The protections of every unit of ours, as tables. A service takes single ones back by their name
 //! (`without`), by folders that it writes (`writable`) or by capabilities; whoever reads the table knows what
 //! holds.
 
@@ -49,6 +49,22 @@ directives! {
     "UMask" "0077" "new files are its own alone";
 }
 
+/// What holds for the coordinator and with it for every service that it starts, so only what no service under
+/// an account of its own can do anyway. Left out for their sake: `ProtectClock` closes all devices but the
+/// clock, `RestrictSUIDSGID` refuses folders that hand on their group, `ProtectControlGroups` the
+/// coordinator's own limits; what else a service may need stands in docs/decisions/0023.
+pub(crate) const OF_COORDINATOR: [Directive; 5] = [
+    Directive { name: "ProtectKernelModules", value: "yes", why: "no loading of modules" },
+    Directive { name: "ProtectKernelLogs", value: "yes", why: "no log of the kernel" },
+    Directive { name: "RestrictRealtime", value: "yes", why: "no starving of others" },
+    Directive { name: "LockPersonality", value: "yes", why: "no other execution domain" },
+    Directive {
+        name: "CapabilityBoundingSet",
+        value: "~CAP_SYS_TIME CAP_WAKE_ALARM CAP_SYS_RAWIO CAP_SYS_BOOT",
+        why: "no setting of the clock, no raw access to hardware, no restart of the machine",
+    },
+];
+
 /// Programs that write code into memory and run it: `MemoryDenyWriteExecute` would end them at their start.
 const WRITES_CODE: [&str; 9] = ["node", "npm", "npx", "deno", "bun", "java", "dotnet", "php", "luajit"];
 
@@ -65,7 +81,7 @@ mod tests {
     #[test]
     fn the_page_for_people_says_the_same() {
         let page = include_str!("../../../../docs/ops/units.md");
-        for Directive { name, value, why } in DIRECTIVES {
+        for Directive { name, value, why } in DIRECTIVES.iter().chain(&OF_COORDINATOR) {
             assert!(page.contains(&format!("| `{name}` | `{value}` | {why} |")), "{name}");
         }
         assert!(page.contains(&WRITES_CODE.join(", ")));

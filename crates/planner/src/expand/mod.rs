@@ -17,8 +17,6 @@ mod system;
 mod unit_file;
 mod variables;
 
-pub(crate) use firewall::UNIT as FIREWALL_UNIT;
-
 use crate::desired::{Desired, DesiredHost};
 use crate::inputs::Inputs;
 use crate::ports::{self, HostPorts};

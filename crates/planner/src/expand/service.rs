@@ -90,6 +90,7 @@ fn account(collector: &mut Collector<'_>, place: &Place<'_>) {
         system: true,
         group: place.account.clone(),
         groups: BTreeSet::new(),
+        leaves: BTreeSet::new(),
         home: place.names.data(1),
         make_home: false,
         shell: "/usr/sbin/nologin".into(),

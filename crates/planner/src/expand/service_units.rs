@@ -5,7 +5,7 @@ use super::collect::{Collector, UnitWish, file_id, unit_id};
 use super::hardening::{DIRECTIVES, writes_code};
 use super::service::{Place, of_words};
 use super::source::program_folders;
-use super::unit_file::{Context, UnitFile, fill, literal, quoted};
+use super::unit_file::{self, Context, UnitFile, fill, literal, quoted};
 use super::variables::{CredentialFolder, InstanceVariables, join, near};
 use crate::desired::Listening;
 use crate::names::{Names, unit_path};
@@ -128,10 +128,8 @@ fn unit_file(
     needs: &BTreeSet<ResourceId>,
 ) -> ResourceId {
     let path = unit_path(unit);
-    let check = ["systemd-analyze", "verify", "--man=no"].map(str::to_owned);
-    let check = check.into_iter().chain([path.display().to_string()]).collect();
-    let spec =
-        FileSpec { path, content: Content::Text(text), access: Access::root(0o644), check: Some(check) };
+    let check = Some(unit_file::check(&path));
+    let spec = FileSpec { path, content: Content::Text(text), access: Access::root(0o644), check };
     collector.add(place.wish(Spec::File(spec), "run").needs(needs.iter().cloned()))
 }
 

@@ -3,19 +3,16 @@
 use super::collect::{Collector, UnitWish, Wish};
 use super::system::WRITTEN;
 use haus_model::host::{Access, RootLogin, Sshd};
+use haus_model::host_path;
 use haus_model::resource::{Content, FileSpec, Spec};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-
-/// sshd takes the first value that it reads, in the order of names: images of clouds bring a
-/// `50-cloud-init.conf` that allows passwords, and ours must stand before it.
-const DROP_IN: &str = "/etc/ssh/sshd_config.d/10-haus.conf";
 
 pub(crate) fn expand(collector: &mut Collector<'_>, sshd: &Sshd) {
     let why = collector.view.word("sshd");
     let packages = collector.package("openssh-server", &why);
     let spec = FileSpec {
-        path: DROP_IN.into(),
+        path: host_path::SSHD.into(),
         content: Content::Text(text(sshd)),
         access: Access::root(0o644),
         check: Some(vec!["/usr/sbin/sshd".to_owned(), "-t".to_owned()]),

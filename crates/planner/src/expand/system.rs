@@ -3,6 +3,7 @@
 
 use super::collect::{Collector, UnitWish, Wish};
 use haus_model::host::{Access, Host, JournalLimits, TimeSync, Upgrades};
+use haus_model::host_path;
 use haus_model::resource::{
     Content, DirectorySpec, FileSpec, HoldsSpec, LinkSpec, ResourceId, Spec, SysctlSpec,
 };
@@ -41,7 +42,7 @@ pub(crate) fn expand(collector: &mut Collector<'_>) {
     }
     if settings.hosts_file {
         let spec = FileSpec {
-            path: "/etc/hosts".into(),
+            path: host_path::HOSTS.into(),
             content: Content::Text(hosts_file(collector)),
             access: Access::root(0o644),
             check: None,
@@ -65,10 +66,13 @@ impl Collector<'_> {
         self.add(Wish::new(Spec::File(spec), why))
     }
 
-    fn drop_in(&mut self, folder: &str, text: String, why: &str) -> ResourceId {
-        let spec = DirectorySpec { path: folder.into(), access: Access::root(0o755) };
-        self.add(Wish::new(Spec::Directory(spec), why));
-        self.plain_file(&format!("{folder}/50-haus.conf"), text, None, why)
+    /// A plain file in a folder that the distribution does not bring.
+    fn drop_in(&mut self, path: &str, text: String, why: &str) -> ResourceId {
+        if let Some(folder) = Path::new(path).parent() {
+            let spec = DirectorySpec { path: folder.to_owned(), access: Access::root(0o755) };
+            self.add(Wish::new(Spec::Directory(spec), why));
+        }
+        self.plain_file(path, text, None, why)
     }
 }
 
@@ -81,7 +85,7 @@ fn journal(collector: &mut Collector<'_>, limits: &JournalLimits) {
     if let Some(days) = limits.days_max {
         let _ = writeln!(text, "MaxRetentionSec={days}day");
     }
-    let file = collector.drop_in("/etc/systemd/journald.conf.d", text, &why);
+    let file = collector.drop_in(host_path::JOURNAL, text, &why);
     let wish = UnitWish {
         why,
         running: Some(true),
@@ -114,8 +118,8 @@ fn upgrades(collector: &mut Collector<'_>, upgrades: &Upgrades, hold: &BTreeSet<
     if let Some(at) = &upgrades.reboot_at {
         let _ = writeln!(text, "Unattended-Upgrade::Automatic-Reboot-Time \"{at}\";");
     }
-    let path = "/etc/apt/apt.conf.d/52haus-unattended-upgrades";
-    let file = collector.plain_file(path, text, Some(&["apt-config", "dump"]), &why);
+    let check = ["apt-config", "dump"];
+    let file = collector.plain_file(host_path::UPGRADES, text, Some(&check), &why);
     if upgrades.enabled {
         for timer in ["apt-daily.timer", "apt-daily-upgrade.timer"] {
             let wish = UnitWish {
@@ -156,7 +160,7 @@ fn time(collector: &mut Collector<'_>, time: &TimeSync) {
     let mut reads = BTreeSet::new();
     if !time.servers.is_empty() {
         let text = format!("{WRITTEN}\n[Time]\nNTP={}\n", time.servers.join(" "));
-        reads.insert(collector.drop_in("/etc/systemd/timesyncd.conf.d", text, &why));
+        reads.insert(collector.drop_in(host_path::TIME_SERVERS, text, &why));
     }
     let wish = UnitWish {
         why: why.clone(),
@@ -173,9 +177,9 @@ fn time(collector: &mut Collector<'_>, time: &TimeSync) {
     if let Some(zone) = &time.zone {
         let packages = collector.package("tzdata", &why);
         let target = Path::new("/usr/share/zoneinfo").join(zone);
-        let link = LinkSpec { path: "/etc/localtime".into(), target };
+        let link = LinkSpec { path: host_path::ZONE_LINK.into(), target };
         collector.add(Wish::new(Spec::Link(link), format!("{why}.zone")).needs([packages]));
-        collector.plain_file("/etc/timezone", format!("{zone}\n"), None, &format!("{why}.zone"));
+        collector.plain_file(host_path::ZONE_NAME, format!("{zone}\n"), None, &format!("{why}.zone"));
     }
 }
 

@@ -2,6 +2,7 @@
 //! What belongs into a unit is not known here.
 
 use haus_model::template::{Piece, Template, Variable};
+use std::path::Path;
 
 /// A unit file under construction.
 #[derive(Default)]
@@ -35,6 +36,13 @@ impl UnitFile {
     pub(crate) fn finish(self) -> String {
         self.text
     }
+}
+
+/// The check of a unit's file at its place: systemd reads it and looks for the programs and units that it
+/// names. So what a unit names must be on the host before its file is.
+pub(crate) fn check(path: &Path) -> Vec<String> {
+    let words = ["systemd-analyze", "verify", "--man=no"].map(str::to_owned);
+    words.into_iter().chain([path.display().to_string()]).collect()
 }
 
 /// What is special in a place of a unit file besides quotes.

@@ -6,7 +6,7 @@ use crate::simulated_host::{Node, SimulatedHost, text_file};
 use haus_model::change::{Change, ChangeSet, HostPlan};
 use haus_model::host::Access;
 use haus_model::inventory::{Inventory, ManifestEntry};
-use haus_model::resource::{Content, Spec};
+use haus_model::resource::{Content, Kind, Spec};
 use haus_model::{Finding, HostName, House};
 use haus_planner::{Blob, Desired, FileInput, Inputs, PlanSettings};
 use proptest::prelude::*;
@@ -163,10 +163,22 @@ fn plan(house: &House, inputs: &Inputs, hosts: &Hosts) -> ChangeSet {
     turned.hosts.values_mut().for_each(|host| host.resources.reverse());
     assert_eq!(haus_planner::plan(&turned, &seen, &PlanSettings::default()), changes);
     for (name, host) in &changes.hosts {
+        assert_doors_stand_together(host);
         let text = serde_json::to_string(host).unwrap();
         assert!(may_show(&hosts[name], host) || !text.contains(PLANTED), "{text}");
     }
     changes
+}
+
+/// Between a guarded file and the guarded unit that reads it nothing else happens: what guards both ends with
+/// the last of those that stand together.
+fn assert_doors_stand_together(host: &HostPlan) {
+    let is_file = |change: &Change| matches!(change.spec.kind(), Kind::File | Kind::Link);
+    let first = host.changes.iter().position(|change| change.guarded && is_file(change));
+    let last = host.changes.iter().rposition(|change| change.guarded && change.spec.kind() == Kind::Unit);
+    let between = first.zip(last).and_then(|(first, last)| host.changes.get(first..last)).unwrap_or_default();
+    let stranger = between.iter().find(|change| !change.guarded);
+    assert!(stranger.is_none(), "{stranger:?} stands between doors: {host:?}");
 }
 
 /// What everybody on the host may read anyway is shown as it is, unless a secret comes in its place.

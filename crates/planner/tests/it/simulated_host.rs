@@ -323,6 +323,7 @@ impl SimulatedHost {
                 if let Some(before) = self.users.get(&user.name) {
                     user.groups.extend(before.groups.clone());
                 }
+                user.groups = user.groups.difference(&std::mem::take(&mut user.leaves)).cloned().collect();
                 self.users.insert(user.name.clone(), user);
             }
             Spec::Keys(keys) => {
