@@ -95,7 +95,8 @@ pub(crate) fn arm(
 ) -> Result<Timestamp> {
     if !machine.is_real() || !Path::new("/run/systemd/system").is_dir() {
         let what = "arm the dead-man for a change that could lock us out";
-        let remedy = "leave the firewall, sshd and net.* of this host out of the plan";
+        let remedy =
+            "leave the firewall, sshd, net.* and the account that logs in out of the plan for this host";
         return Err(Refusal::new(HostCode::NoSystemd, what, "systemd does not run on the host", remedy));
     }
     let units = Units::of(machine, house);
@@ -152,7 +153,7 @@ fn boot_unit(machine: &Machine, house: &str, apply: &str) -> String {
     let program = machine.program.display();
     let state = machine.state.display();
     format!(
-        "# written by haus while a change waits for its confirmation\n[Unit]\nDescription=haus takes back a change of {house} that nobody confirmed before the restart\nDefaultDependencies=no\nRequiresMountsFor={state}\nAfter=local-fs.target systemd-remount-fs.service\nBefore=sysinit.target network-pre.target systemd-sysctl.service systemd-networkd.service networking.service nftables.service haus-firewall.service ssh.service sshd.service ssh.socket shutdown.target\nConflicts=shutdown.target\n\n[Service]\nType=oneshot\nExecStart={program} revert {house} {apply} --boot\n\n[Install]\nWantedBy=sysinit.target\n"
+        "# written by haus while a change waits for its confirmation\n[Unit]\nDescription=haus takes back a change of {house} that nobody confirmed before the restart\nDefaultDependencies=no\nRequiresMountsFor={state}\nAfter=local-fs.target systemd-remount-fs.service\nBefore=sysinit.target network-pre.target systemd-sysctl.service systemd-networkd.service networking.service NetworkManager.service nftables.service netfilter-persistent.service ufw.service firewalld.service haus-firewall.service ssh.service sshd.service ssh.socket shutdown.target\nConflicts=shutdown.target\n\n[Service]\nType=oneshot\nExecStart={program} revert {house} {apply} --boot\n\n[Install]\nWantedBy=sysinit.target\n"
     )
 }
 

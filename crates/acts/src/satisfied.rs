@@ -1,10 +1,11 @@
 //! Whether a state is what a specification wants: asked before an act, which may then be left out, and after
 //! it.
 
+use crate::act::unit::gone;
 use haus_model::argv::UserChange;
 use haus_model::inventory::State;
 use haus_model::operation::{packages_missing, packages_to_hold, unit_verbs, user_change};
-use haus_model::resource::{Content, Spec, UnitSpec};
+use haus_model::resource::{Content, Spec};
 
 /// Whether everything is as it should be.
 pub(crate) fn is_made(spec: &Spec, state: &State) -> bool {
@@ -55,10 +56,7 @@ pub(crate) fn is_removed(spec: &Spec, state: &State) -> bool {
         (Spec::Switch(_), State::Releases { current, .. }) => current.is_none(),
         (Spec::Sysctl(_), State::Sysctl { at_boot, .. }) => at_boot.is_none(),
         (Spec::Directory(_), State::Directory { .. }) | (Spec::Command(_) | Spec::Health(_), _) => true,
-        (Spec::Unit(spec), State::Unit { .. }) => {
-            let gone = UnitSpec { enabled: Some(false), running: Some(false), ..spec.clone() };
-            unit_verbs(&gone, state).1.is_empty()
-        }
+        (Spec::Unit(spec), State::Unit { .. }) => unit_verbs(&gone(spec), state).1.is_empty(),
         _ => false,
     }
 }

@@ -1,12 +1,14 @@
 //! Debian packages by apt. Debian starts a server when its package is installed, before our files are there;
 //! that is left as it is, since a package's own units are restarted when their files change.
 
+mod leave;
+
 use super::{Job, Made};
 use crate::journal::note::{Also, Note};
 use crate::machine::Layout;
 use crate::observe::names_installed;
 use crate::refusal::Result;
-use crate::run::{Order, Ran, Sink, run};
+use crate::run::{Order, Ran, Sink, capture, run};
 use crate::wire::{EVIDENCE_LINES_MAX, Refusal};
 use haus_model::argv;
 use haus_model::host_code::HostCode;
@@ -17,6 +19,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 const WITHIN: Duration = Duration::from_secs(45 * 60);
+/// For questions that change nothing.
+const ANSWER_WITHIN: Duration = Duration::from_secs(120);
 
 /// Words of apt that say that a mirror cannot be reached.
 const UNREACHABLE: [&str; 9] = [
@@ -39,6 +43,10 @@ const OLD_LISTS: [&str; 4] =
 const INTERRUPTED: [&str; 3] = ["dpkg was interrupted", "dpkg --configure -a", "needs to be reinstalled"];
 
 const FULL: [&str; 2] = ["No space left on device", "You don't have enough free space"];
+
+/// What apt says instead of removing something, and the line above the names of what that would be.
+const REMOVES: &str = "Packages need to be removed but remove is disabled";
+const REMOVED: &str = "The following packages will be REMOVED:";
 
 pub(super) fn note() -> Result<Note> {
     Ok(Note { paths: Vec::new(), also: Also::Packages { before: names_installed()? } })
@@ -85,7 +93,8 @@ fn joined(names: &BTreeSet<String>) -> String {
 }
 
 /// Brings packages back: those that came go, those that went come. `came` is what is known to have come with
-/// the change; without it everything that is more than before.
+/// the change; without it everything that is more than before. The text says what stays, since somebody else
+/// needs it.
 pub(crate) fn take_back(
     tool: &Tool<'_>,
     before: &BTreeSet<String>,
@@ -97,15 +106,16 @@ pub(crate) fn take_back(
     let now = names_installed()?;
     let more: BTreeSet<String> = now.difference(before).cloned().collect();
     let more = came.map_or(more.clone(), |came| more.intersection(came).cloned().collect());
-    if !more.is_empty() {
-        tool.must(&argv::apt_remove(&more), sink)?;
+    let leaving = leave::decide(&more, &|argv| tool.ask(argv))?;
+    if !leaving.go.is_empty() {
+        tool.must(&argv::apt_remove(&leaving.go), sink)?;
     }
     let less: BTreeSet<&String> =
         if came.is_some() { BTreeSet::new() } else { before.difference(&now).collect() };
     if !less.is_empty() {
         tool.must(&argv::apt_install(less), sink)?;
     }
-    Ok(None)
+    Ok(leaving.why_not_all)
 }
 
 /// apt and dpkg with everything that is fixed for them.
@@ -122,6 +132,16 @@ impl Tool<'_> {
     fn must(&self, argv: &[String], sink: Sink<'_>) -> Result<()> {
         let ran = self.run(argv, sink)?;
         if ran.is_good() { Ok(()) } else { Err(refusal(argv, ran)) }
+    }
+
+    /// What apt answers to a question that changes nothing.
+    fn ask(&self, argv: &[String]) -> Result<String> {
+        let ran = capture(&Order { mark: self.layout.mark(), ..Order::new(argv, ANSWER_WITHIN) })?;
+        if ran.is_good() {
+            Ok(String::from_utf8_lossy(&ran.stdout).into_owned())
+        } else {
+            Err(refusal(argv, ran))
+        }
     }
 
     fn order<'o>(&'o self, argv: &'o [String]) -> Order<'o> {
@@ -141,9 +161,21 @@ fn says(ran: &Ran, words: &[&str]) -> bool {
     ran.tail.iter().any(|line| words.iter().any(|word| line.contains(word)))
 }
 
+/// The packages that apt would have removed.
+fn in_the_way(ran: &Ran) -> String {
+    let behind = ran.tail.iter().skip_while(|line| *line != REMOVED).skip(1);
+    let names: Vec<&str> = behind.map_while(|line| line.strip_prefix("  ")).map(str::trim).collect();
+    if names.is_empty() { "other packages".to_owned() } else { names.join(" ") }
+}
+
 /// What apt could not do, with its faults and warnings as evidence: they name the mirror.
 fn refusal(argv: &[String], ran: Ran) -> Refusal {
-    let (code, why, remedy) = if says(&ran, &UNREACHABLE) {
+    let (code, why, remedy) = if says(&ran, &[REMOVES]) {
+        let remedy = "remove on the host yourself what nobody needs any longer, or take out of `packages` of \
+                      the host what does not go together with it, then apply again";
+        let why = format!("{} would have to be removed for it", in_the_way(&ran));
+        (HostCode::OtherInPlace, why, remedy)
+    } else if says(&ran, &UNREACHABLE) {
         let why = "a package mirror does not answer";
         (
             HostCode::PackagesUnreachable,
@@ -175,11 +207,37 @@ fn refusal(argv: &[String], ran: Ran) -> Refusal {
 mod tests {
     use super::*;
 
-    fn check(lines: &[&str], code: HostCode) {
+    fn refused(lines: &[&str]) -> Refusal {
         let tail = lines.iter().map(|line| (*line).to_owned()).collect();
-        let found = refusal(&argv::apt_update(), Ran { status: None, tail, stdout: Vec::new() });
+        refusal(&argv::apt_update(), Ran { status: None, tail, stdout: Vec::new() })
+    }
+
+    fn check(lines: &[&str], code: HostCode) {
+        let found = refused(lines);
         assert_eq!(found.code, code, "{lines:?}");
         assert!(!found.evidence.is_empty());
+    }
+
+    #[test]
+    fn what_would_have_to_go_is_named() {
+        // As apt 2.6 says it.
+        let lines = [
+            "Reading package lists...",
+            "Building dependency tree...",
+            "The following packages will be REMOVED:",
+            "  shop-top shop-user",
+            "The following NEW packages will be installed:",
+            "  shop-other",
+            "0 upgraded, 1 newly installed, 2 to remove and 0 not upgraded.",
+            "E: Packages need to be removed but remove is disabled.",
+        ];
+        let found = refused(&lines);
+        assert_eq!(found.code, HostCode::OtherInPlace);
+        assert_eq!(found.why, "shop-top shop-user would have to be removed for it");
+        assert_eq!(refused(&lines[6..]).why, "other packages would have to be removed for it");
+        // None of the ways out for other faults is tried.
+        let ran = Ran { status: None, tail: lines.map(str::to_owned).into(), stdout: Vec::new() };
+        assert!(!says(&ran, &INTERRUPTED) && !says(&ran, &OLD_LISTS));
     }
 
     #[test]

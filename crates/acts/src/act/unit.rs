@@ -1,5 +1,11 @@
 //! systemd units: enabled, started, restarted or stopped, and waited for until systemd says how it went.
 
+mod exposure;
+mod verify;
+
+pub(crate) use exposure::exposure;
+pub(crate) use verify::verify;
+
 use super::{Job, Made};
 use crate::journal::note::{Also, Note, UnitWas};
 use crate::refusal::Result;
@@ -51,9 +57,13 @@ pub(super) fn make(job: &mut Job<'_>, spec: &UnitSpec) -> Result<Made> {
     Ok(Made { inputs: Some(spec.inputs), ..Made::default() })
 }
 
+/// What is wanted of a unit that goes.
+pub(crate) fn gone(spec: &UnitSpec) -> UnitSpec {
+    UnitSpec { enabled: Some(false), running: Some(false), ..spec.clone() }
+}
+
 pub(super) fn remove(job: &mut Job<'_>, spec: &UnitSpec) -> Result<Made> {
-    let gone = UnitSpec { enabled: Some(false), running: Some(false), ..spec.clone() };
-    let (_, verbs) = unit_verbs(&gone, job.before);
+    let (_, verbs) = unit_verbs(&gone(spec), job.before);
     // "stop" behind "disable" would start again what a timer or socket starts in between.
     for verb in verbs.into_iter().rev() {
         tell(job.layout.mark(), verb, &spec.name, job.sink)?;
@@ -105,18 +115,28 @@ pub(crate) fn properties(unit: &str) -> Result<BTreeMap<String, String>> {
 fn settle(unit: &str) -> Result<()> {
     let deadline = Instant::now() + WITHIN;
     loop {
-        let properties = properties(unit)?;
-        let value = |name: &str| properties.get(name).map_or("", String::as_str);
-        match (value("ActiveState"), value("SubState")) {
-            ("active", _) => return Ok(()),
-            // A oneshot that has done its work is inactive, and that is well.
-            ("inactive", _) if value("Result") == "success" && value("Type") == "oneshot" => return Ok(()),
-            ("failed" | "inactive" | "deactivating", _) | (_, "auto-restart" | "auto-restart-queued") => {
-                return Err(failed(unit, &format!("it ended: {}", value("Result"))));
+        match decided(&properties(unit)?) {
+            Some(Ok(())) => return Ok(()),
+            Some(Err(why)) => return Err(failed(unit, &why)),
+            None if Instant::now() >= deadline => {
+                return Err(failed(unit, "it did not become active in time"));
             }
-            _ if Instant::now() >= deadline => return Err(failed(unit, "it did not become active in time")),
-            _ => std::thread::sleep(PAUSE),
+            None => std::thread::sleep(PAUSE),
         }
+    }
+}
+
+/// Whether a unit that should run does, as its properties tell; none while that is open.
+fn decided(properties: &BTreeMap<String, String>) -> Option<std::result::Result<(), String>> {
+    let value = |name: &str| properties.get(name).map_or("", String::as_str);
+    match (value("ActiveState"), value("SubState")) {
+        ("active", _) => Some(Ok(())),
+        // A oneshot that has done its work is inactive, and that is well.
+        ("inactive", _) if value("Result") == "success" && value("Type") == "oneshot" => Some(Ok(())),
+        ("failed" | "inactive" | "deactivating", _) | (_, "auto-restart" | "auto-restart-queued") => {
+            Some(Err(format!("it ended: {}", value("Result"))))
+        }
+        (_, _) => None,
     }
 }
 

@@ -91,6 +91,7 @@ pub(crate) fn end(
 ) -> Result<Manifest> {
     let mut noted = manifest::with(manifest::read(layout)?, &writer.journal);
     let begin = &writer.journal.head.begin;
+    let all_done = writer.journal.done.len() == begin.changes.len();
     match outcome {
         Outcome::Committed => {
             noted.ports.extend(begin.ports.clone());
@@ -103,7 +104,9 @@ pub(crate) fn end(
     manifest::write(layout, &noted)?;
     writer.write(Line::End { outcome, at: now() })?;
     deadman::disarm(machine, layout, house)?;
-    if outcome == Outcome::Committed {
+    // An apply that only lacks its end leaves nothing to do for the next one, which would prune otherwise.
+    let is_whole = outcome == Outcome::Interrupted && all_done;
+    if outcome == Outcome::Committed || is_whole {
         prune_releases(machine, layout, &noted)?;
     }
     remove_blobs(layout)?;

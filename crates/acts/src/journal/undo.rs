@@ -156,6 +156,7 @@ impl Undo<'_> {
                     system: false,
                     group: was.group.clone(),
                     groups: was.groups.clone(),
+                    leaves: BTreeSet::new(),
                     home: was.home.clone(),
                     make_home: false,
                     shell: was.shell.clone(),
@@ -168,6 +169,7 @@ impl Undo<'_> {
                     uid: is.filter(|is| is.uid != was.uid).map(|_| was.uid),
                     group: Some(&was.group),
                     joins: BTreeSet::new(),
+                    leaves: BTreeSet::new(),
                     home: Some(&was.home),
                     shell: Some(&was.shell),
                 };

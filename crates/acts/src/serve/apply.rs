@@ -4,21 +4,22 @@
 //! act is made, looked at, and noted as done. An act that fails is taken back before anybody hears of it.
 
 use super::Session;
-use crate::act::{Job, Made, carry_out, note};
+use crate::act::{Job, Made, carry_out, note, unit};
 use crate::deadman;
 use crate::journal::note::Note;
 use crate::journal::recover::{clear_left_over, end, roll_back, tidy};
-use crate::journal::{DoneLine, Line, Start, Writer, last_standing, manifest, open};
+use crate::journal::{DoneLine, Line, Start, Writer, applies, last_standing, manifest, open};
 use crate::machine::now;
 use crate::observe::Observer;
 use crate::refusal::Result;
 use crate::satisfied::{is_made, is_removed};
 use crate::wire::{Begin, Claim, Done, Ending, Finished, Outcome, Progress, Refusal, SecretValue};
+use haus_model::argv::UnitVerb;
 use haus_model::change::{ActKind, Change};
 use haus_model::host_code::HostCode;
 use haus_model::inventory::{Manifest, ManifestEntry, State, fingerprint_of};
-use haus_model::operation::let_go_verb;
-use haus_model::resource::{Kind, SecretVersion, Spec};
+use haus_model::operation::{let_go_verb, unit_verbs};
+use haus_model::resource::{Kind, ResourceId, SecretVersion, Spec};
 use haus_model::{Secret, Timestamp};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -42,6 +43,7 @@ impl Session<'_> {
         if self.writer.is_some() || open(&self.layout).is_some() {
             return fault("another apply is open", "let the host recover first");
         }
+        self.expect_later(&begin.apply)?;
         tidy(self.machine, &self.layout)?;
         let manifest = self.manifest()?;
         let states = self.states(begin.changes.iter().map(|change| &change.spec), &manifest);
@@ -61,11 +63,29 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// Journals are ordered by their ids, which begin with the time of the desk. One that sorted before
+    /// another would not be found when it is open, nor taken back as the last one.
+    fn expect_later(&self, apply: &str) -> Result<()> {
+        let Some(latest) = applies(&self.layout).into_iter().next() else { return Ok(()) };
+        if latest.as_str() <= apply {
+            return Ok(());
+        }
+        let why = format!(
+            "the apply {latest} was made here already: it came in between, or one of two desks has a wrong clock"
+        );
+        let remedy = format!(
+            "apply again; when that is refused as well, compare the clocks of both desks, and wait until this \
+             one has come to that time, or move {} away",
+            self.layout.journal(&latest).display()
+        );
+        Err(Refusal::new(HostCode::ClockSkew, format!("begin the apply {apply}"), why, remedy))
+    }
+
     fn states<'s>(
         &self,
         specs: impl IntoIterator<Item = &'s Spec>,
         manifest: &Manifest,
-    ) -> BTreeMap<haus_model::resource::ResourceId, State> {
+    ) -> BTreeMap<ResourceId, State> {
         let salt = manifest::salt(&self.layout);
         Observer { machine: self.machine, mark: self.layout.mark(), manifest, salt: &salt }.states(specs)
     }
@@ -158,7 +178,8 @@ impl Session<'_> {
         let done = DoneLine { number: change.number, entry, after: after.clone(), came: made.came };
         write(&mut self.writer, Line::Done(done))?;
         let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let (number, changed, notes) = (change.number, !nothing_to_do, made.notes);
+        let notes = made.notes.into_iter().chain(exposure(change, &before, &manifest)).collect();
+        let (number, changed) = (change.number, !nothing_to_do);
         Ok(Done { number, changed, after, notes, took_ms, armed_until })
     }
 
@@ -208,10 +229,17 @@ impl Session<'_> {
         let mut manifest = manifest.clone();
         manifest::set(&mut manifest, &change.resource, entry.cloned());
         let after = self.state(&change.spec, &manifest);
-        // What a unit does after its start is proven by health; here only the files of systemd could be new
-        // again.
-        let settled = matches!(change.spec, Spec::Unit(_)) || is_there(change.act, &change.spec, &after);
-        if settled || change.act == ActKind::Forget {
+        if let Spec::Unit(spec) = &change.spec {
+            // What a unit does after its start is proven by health; here only the files of systemd could be
+            // new again.
+            return match change.act {
+                ActKind::Create | ActKind::Update => unit::verify(spec, &after),
+                ActKind::Remove => unit::verify(&unit::gone(spec), &after),
+                ActKind::Forget => Ok(()),
+            }
+            .map(|()| after);
+        }
+        if is_there(change.act, &change.spec, &after) {
             return Ok(after);
         }
         let why = "it was done, and yet it is not so";
@@ -373,6 +401,21 @@ fn inputs_of(spec: &Spec) -> Option<haus_model::Fingerprint> {
     }
 }
 
+/// How open to attacks a service is that was just started from a unit file of ours.
+fn exposure(change: &Change, before: &State, manifest: &Manifest) -> Option<String> {
+    let Spec::Unit(spec) = &change.spec else { return None };
+    let started = match change.act {
+        ActKind::Create | ActKind::Update => {
+            let starts = |verb: &UnitVerb| matches!(verb, UnitVerb::Start | UnitVerb::Restart);
+            unit_verbs(spec, before).1.iter().any(starts)
+        }
+        ActKind::Remove | ActKind::Forget => false,
+    };
+    let file = ResourceId::new(Kind::File, format!("/etc/systemd/system/{}", spec.name));
+    let is_ours = spec.name.ends_with(".service") && manifest.entries.contains_key(&file);
+    if started && is_ours { unit::exposure(&spec.name) } else { None }
+}
+
 /// Kinds whose change makes other resources appear or change.
 fn has_wide_effects(spec: &Spec) -> bool {
     match spec.kind() {
@@ -425,7 +468,7 @@ fn alike(one: &State, other: &State) -> bool {
     if let (State::Releases { current: one, .. }, State::Releases { current: other, .. }) = (one, other) {
         return one == other;
     }
-    let id = haus_model::resource::ResourceId::new(Kind::File, "");
+    let id = ResourceId::new(Kind::File, "");
     fingerprint_of([(&id, one)]) == fingerprint_of([(&id, other)])
 }
 

@@ -2,7 +2,7 @@
 
 use super::talk::{SECRET, Talk, change, changes, secret_version, secrets};
 use super::world::{World, archive};
-use haus_acts::wire::{Ending, Outcome, Reply, Request};
+use haus_acts::wire::{Ending, Outcome, Recovered, Reply, Request};
 use haus_model::Fingerprint;
 use haus_model::change::ActKind;
 use haus_model::host_code::HostCode;
@@ -114,6 +114,19 @@ fn a_host_that_moved_is_refused_at_the_beginning_and_in_the_middle() {
 }
 
 #[test]
+fn an_apply_from_a_desk_whose_clock_is_behind_does_not_begin() {
+    let world = World::new();
+    let mut talk = world.talk();
+    talk.apply("20260102T000000-2", Vec::new()).expect("applies");
+    let refusal = talk.begin("20260101T000000-9", Vec::new()).expect_err("refused").refusal();
+    assert_eq!(refusal.code, HostCode::ClockSkew);
+    assert!(refusal.why.contains("20260102T000000-2") && refusal.remedy.contains("clocks"), "{refusal:?}");
+    let refusal = talk.begin("20260102T000000-2", Vec::new()).expect_err("is taken").refusal();
+    assert_eq!(refusal.code, HostCode::ActFailed);
+    talk.apply("20260102T000000-3", Vec::new()).expect("a later one begins");
+}
+
+#[test]
 fn data_is_never_replaced_by_a_link() {
     let world = World::new();
     fs::create_dir(world.root().join("srv/data")).expect("makes");
@@ -143,6 +156,17 @@ fn a_file_that_its_check_refuses_does_not_stay() {
 
 #[test]
 fn releases_are_built_switched_and_pruned() {
+    check_releases(true);
+}
+
+/// What does all of an apply and not its end leaves nothing to do, so nothing else would prune.
+#[test]
+fn releases_are_pruned_by_who_finds_a_whole_apply_without_an_end() {
+    check_releases(false);
+}
+
+/// Three releases of which two are kept; the last apply has its end, or is found without it.
+fn check_releases(has_end: bool) {
     let world = World::new();
     let mut talk = world.talk();
     let mut first = None;
@@ -153,7 +177,16 @@ fn releases_are_built_switched_and_pruned() {
         let specs = [Spec::Release(release.clone()), World::switch(&release, 1)];
         talk.put(&archive).expect("is stored");
         let is = talk.observe(&specs).expect("observes");
-        talk.apply(&format!("a{version}"), changes(&specs, &is, None)).expect("applies");
+        let (apply, changes) = (format!("a{version}"), changes(&specs, &is, None));
+        if has_end || version != "3" {
+            talk.apply(&apply, changes).expect("applies");
+        } else {
+            talk.begin(&apply, changes).expect("begins");
+            (1..=2).for_each(|number| drop(talk.act(number, Vec::new()).expect("acts")));
+            std::mem::replace(&mut talk, world.talk()).end();
+            let recovered = talk.recover().expect("finds it");
+            assert!(matches!(recovered, Recovered::Closed { repaired: None, .. }), "{recovered:?}");
+        }
         let current = world.root().join("srv/api/current");
         assert_eq!(fs::read_to_string(current.join("built")).expect("reads"), version);
         assert_eq!(

@@ -3,3 +3,5 @@
 mod guarded;
 mod kinds;
 mod machine;
+mod packages;
+mod units;

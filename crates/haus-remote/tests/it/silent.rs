@@ -24,7 +24,7 @@ fn roll_back(world: &World, owner: &str) -> Result<Reply, Fault> {
 #[test]
 fn a_session_with_the_lock_that_hears_nothing_leaves() {
     let world = World::new();
-    let mut silent = in_the_middle(&world, "100");
+    let mut silent = in_the_middle(&world, "3000");
     assert!(silent.child.wait().expect("waits").success());
     world.talk().recover().expect("nobody holds the lock any more");
 }

@@ -13,12 +13,12 @@ use haus_model::resource::{
 };
 use std::time::Instant;
 
-fn file(path: &str, text: &str) -> Spec {
+pub(super) fn file(path: &str, text: &str) -> Spec {
     let content = Content::Text(text.to_owned());
     Spec::File(FileSpec { path: path.into(), content, access: Access::root(0o644), check: None })
 }
 
-fn packages(names: &[&str]) -> Spec {
+pub(super) fn packages(names: &[&str]) -> Spec {
     Spec::Packages(PackagesSpec { names: names.iter().map(|name| (*name).to_owned()).collect() })
 }
 
@@ -29,6 +29,7 @@ fn account(name: &str) -> [Spec; 2] {
         system: true,
         group: name.to_owned(),
         groups: ["adm".to_owned()].into(),
+        leaves: [].into(),
         home: format!("/home/{name}").into(),
         make_home: true,
         shell: "/bin/sh".into(),
@@ -109,6 +110,25 @@ fn a_service_with_its_account_comes_runs_and_goes_with_everything() {
         machine.shell("dpkg-query -W | sort | sha256sum; getent passwd; getent group; ls -a /etc /etc/ssh");
     assert_eq!(after, before);
     assert_eq!(machine.try_shell("systemctl is-active api").stdout.trim(), "inactive");
+}
+
+#[test]
+fn an_account_leaves_a_group_and_is_in_it_again_when_that_is_taken_back() {
+    let Some(machine) =
+        Machine::claim("an_account_leaves_a_group_and_is_in_it_again_when_that_is_taken_back")
+    else {
+        return;
+    };
+    let [group, wished] = account("api");
+    let Spec::User(user) = wished.clone() else { panic!("an account") };
+    machine.make("a1", &[group, wished]);
+    machine.shell("gpasswd --add api video");
+    let leaves = UserSpec { groups: [].into(), leaves: ["adm".to_owned()].into(), ..user };
+    machine.make("a2", &[Spec::User(leaves)]);
+    assert_eq!(machine.shell("id -nG api"), "api video");
+    let finished = machine.talk().roll_back().expect("it is in the group again");
+    assert_eq!(finished.left, []);
+    assert_eq!(machine.shell("id -nG api"), "api adm video");
 }
 
 #[test]
