@@ -88,10 +88,10 @@ pub fn apply(
             let fails_before = before.values().any(|outcome| !outcome.is_good());
             let stop =
                 options.when_failed == WhenFailed::BeginNoOther && (fails_before || failed_now.is_wished());
-            let outcome = match reason_not_to(plan, before, stop, around.cancel) {
-                Some(because) => HostOutcome::NotTried { because },
-                None => Run::new(host, plan, changes, options, around).carry_out(),
-            };
+            let so_far = SoFar { changes, outcomes: before, stop, is_cancelled: around.cancel.is_wished() };
+            let outcome = so_far
+                .not_tried(plan)
+                .unwrap_or_else(|| Run::new(host, plan, changes, options, around).carry_out());
             if !outcome.is_good() {
                 failed_now.wish();
             }
@@ -116,18 +116,46 @@ fn waves<'a>(changes: &'a ChangeSet, options: &Options) -> Vec<Vec<(&'a HostName
     waves
 }
 
-fn reason_not_to(
-    plan: &HostPlan,
-    outcomes: &BTreeMap<HostName, HostOutcome>,
+/// What is known when a host's turn comes.
+struct SoFar<'a> {
+    changes: &'a ChangeSet,
+    outcomes: &'a BTreeMap<HostName, HostOutcome>,
+    /// Whether no other host is begun since one failed.
     stop: bool,
-    cancel: &Cancel,
-) -> Option<String> {
-    if cancel.is_wished() {
-        return Some("it was asked to stop before this host was begun".to_owned());
+    is_cancelled: bool,
+}
+
+impl SoFar<'_> {
+    /// Why this host is not begun, when there is a reason.
+    fn not_tried(&self, plan: &HostPlan) -> Option<HostOutcome> {
+        let because = |because: String, remedy: String| HostOutcome::NotTried { because, remedy };
+        if self.is_cancelled {
+            return Some(because(
+                "it was asked to stop before this host was begun".to_owned(),
+                "apply again when you want to go on".to_owned(),
+            ));
+        }
+        // Who has nothing to do is as the plan wants it, whatever becomes of the others.
+        let missed = if plan.changes.is_empty() { None } else { self.missed(plan) };
+        if let Some(host) = missed {
+            return Some(because(
+                format!("it needs host {host}, which is not as the plan wants it"),
+                format!("mend what is said of host {host}, then apply again"),
+            ));
+        }
+        self.stop.then(|| {
+            because(
+                "another host failed before".to_owned(),
+                "mend what is said of that host, then apply again".to_owned(),
+            )
+        })
     }
-    let failed = |host: &&HostName| outcomes.get(*host).is_some_and(|outcome| !outcome.is_good());
-    if let Some(host) = plan.needs.iter().find(failed) {
-        return Some(format!("it needs host {host}, which is not as the plan wants it"));
+
+    /// A host that this one needs and that failed, or could not even be begun.
+    fn missed<'p>(&self, plan: &'p HostPlan) -> Option<&'p HostName> {
+        let failed = |host: &HostName| self.outcomes.get(host).is_some_and(|outcome| !outcome.is_good());
+        let blocked =
+            |host: &HostName| self.changes.hosts.get(host).is_some_and(|plan| !plan.blocked.is_empty());
+        plan.needs.iter().find(|host| failed(host) || blocked(host))
     }
-    stop.then(|| "another host failed before".to_owned())
 }

@@ -91,19 +91,14 @@ impl Drop for Scratch {
 }
 
 /// Lets ssh write the key into a file of ours, over the same road as ever, and without logging in.
-pub(crate) fn shown_keys(
-    mut ssh: Command,
-    host: &str,
-    connect: Duration,
-) -> Result<Vec<HostKey>, HostKeyError> {
+pub(crate) fn shown_keys(ssh: Command, host: &str, connect: Duration) -> Result<Vec<HostKey>, HostKeyError> {
     let scratch = Scratch::new(host)?;
     let file = scratch.0.join("known_hosts");
-    // Ssh takes the first word for an option, so the strict one has to be taken out; jump hosts do not see
-    // these.
-    let strict: Vec<_> = ssh.get_args().map(ToOwned::to_owned).collect();
-    let program = ssh.get_program().to_owned();
-    ssh = Command::new(&program);
-    ssh.env("LC_ALL", "C").args([
+    // Ssh takes the first word for an option, so ours have to stand before the strict one; jump hosts do not
+    // see these.
+    let strict = ssh;
+    let mut ssh = Command::new(strict.get_program());
+    ssh.envs(strict.get_envs().filter_map(|(name, value)| Some((name, value?)))).args([
         "-o",
         "StrictHostKeyChecking=accept-new",
         "-o",
@@ -117,7 +112,7 @@ pub(crate) fn shown_keys(
         "-o",
         &format!("UserKnownHostsFile={}", file.display()),
     ]);
-    ssh.args(strict).args(["--", host, "true"]);
+    ssh.args(strict.get_args()).args(["--", host, "true"]);
     let run = |source| HostKeyError::Run { program: "ssh".to_owned(), host: host.to_owned(), source };
     let channel = Channel::start(&mut ssh).map_err(run)?;
     let ended = channel.finish(Instant::now() + connect + Duration::from_secs(2)).map_err(run)?;

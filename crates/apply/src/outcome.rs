@@ -83,6 +83,8 @@ pub enum HostOutcome {
     NotTried {
         /// Why.
         because: String,
+        /// What to do.
+        remedy: String,
     },
 }
 

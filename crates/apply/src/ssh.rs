@@ -56,8 +56,12 @@ impl Ssh {
 
     fn program(&self) -> Command {
         let mut command = Command::new(&self.settings.ssh);
-        // Its words are read, so they must be in one language; and nobody is asked for anything.
+        // Its words are read, so they must be in one language.
         command.env("LC_ALL", "C");
+        // Nobody is asked for anything. A jump host has an ssh of its own, which reads the same configuration
+        // but does not see our options: it would ask on the terminal and wait there. Each question fails
+        // instead.
+        command.env("SSH_ASKPASS_REQUIRE", "force").env("SSH_ASKPASS", "false");
         if let Some(file) = &self.settings.ssh_config {
             command.arg("-F").arg(file);
         }
@@ -154,6 +158,14 @@ impl Transport for Ssh {
         let because = ended.last_words();
         let (code, because, remedy) = match words {
             Words::KeyUnknown => return Some(self.unknown_key()),
+            Words::KeyUnknownOnTheWay => (
+                HostCode::HostKeyUnknown,
+                "nobody has vouched for the key of a jump host on the way there".to_owned(),
+                format!(
+                    "`{by_hand}` shows the key and asks: compare it with \
+                     `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on the jump host itself before you say yes"
+                ),
+            ),
             Words::KeyChanged { fingerprint, offending } => (
                 HostCode::HostKeyChanged,
                 format!("it shows {fingerprint}, and another key stands in {offending}"),
@@ -229,6 +241,15 @@ mod tests {
     fn only_a_proof_refuses_a_shared_connection() {
         let has = |purpose| ssh(None, None).options(purpose).contains(&"ControlMaster=no".to_owned());
         assert_eq!((has(Purpose::Work), has(Purpose::Proof)), (false, true));
+    }
+
+    #[test]
+    fn nobody_is_asked_also_on_the_way() {
+        let program = ssh(None, None).program();
+        let has = |name: &str, value: &str| {
+            program.get_envs().any(|env| env == (name.as_ref(), Some(value.as_ref())))
+        };
+        assert!(has("SSH_ASKPASS_REQUIRE", "force") && has("SSH_ASKPASS", "false"), "{program:?}");
     }
 
     #[test]

@@ -8,6 +8,8 @@ use crate::shown::shown;
 pub(crate) enum Words {
     /// No key of the host is known.
     KeyUnknown,
+    /// No key of a jump host is known.
+    KeyUnknownOnTheWay,
     /// Another key is known.
     KeyChanged {
         /// Of the key that it shows.
@@ -30,6 +32,10 @@ pub(crate) fn understand(errors: &str) -> Option<Words> {
     let has = |words: &[&str]| words.iter().any(|word| errors.contains(word));
     if has(&["REMOTE HOST IDENTIFICATION HAS CHANGED", "DIFFERS from the key for the IP address"]) {
         return Some(changed(errors));
+    }
+    // The ssh of a jump host ended, and ours had no connection of its own yet.
+    if has(&["Host key verification failed"]) && has(&["by UNKNOWN port"]) {
+        return Some(Words::KeyUnknownOnTheWay);
     }
     if has(&["Host key verification failed", "host key is known for"]) {
         return Some(Words::KeyUnknown);
@@ -111,6 +117,11 @@ mod tests {
             "No ED25519 host key is known for [127.0.0.1]:2222 and you have requested strict checking.\r\n\
              Host key verification failed.\r\n",
             Some(Words::KeyUnknown),
+        );
+        check(
+            "Host key verification failed.\r\nkex_exchange_identification: Connection closed by remote host\r\n\
+             Connection closed by UNKNOWN port 65535\r\n",
+            Some(Words::KeyUnknownOnTheWay),
         );
         check("deploy@web: Permission denied (publickey).\r\n", Some(Words::Refused));
         check(

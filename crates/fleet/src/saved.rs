@@ -5,8 +5,9 @@
 
 use crate::supplies::Supplies;
 use haus_model::change::{CHANGE_SET_FORMAT, ChangeSet};
-use haus_model::{Fingerprint, Timestamp};
+use haus_model::{Fingerprint, HostName, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -79,6 +80,14 @@ pub enum SavedPlanError {
         /// As it says.
         said: Fingerprint,
     },
+    /// A host was chosen that is none of its hosts.
+    #[error("the plan was made without host {host}; its hosts are {}", listed(hosts))]
+    OtherHost {
+        /// The chosen one.
+        host: HostName,
+        /// Those of the plan.
+        hosts: BTreeSet<HostName>,
+    },
 }
 
 impl SavedPlanError {
@@ -91,6 +100,9 @@ impl SavedPlanError {
             }
             SavedPlanError::Shape { .. } | SavedPlanError::Format { .. } | SavedPlanError::Changed { .. } => {
                 "plan again: `haus plan -o FILE`"
+            }
+            SavedPlanError::OtherHost { .. } => {
+                "choose among its hosts, or plan again with that one: `haus plan -o FILE`"
             }
         }
     }
@@ -147,9 +159,95 @@ impl SavedPlan {
         }
         Ok(saved)
     }
+
+    /// What is to be done on these hosts; on all of them when none are chosen. It keeps the hash of the
+    /// whole, since that names the plan.
+    ///
+    /// # Errors
+    /// The plan was made without one of them.
+    pub fn changes_on(&self, chosen: Option<&BTreeSet<HostName>>) -> Result<ChangeSet, SavedPlanError> {
+        let mut change_set = self.change_set.clone();
+        let Some(chosen) = chosen else { return Ok(change_set) };
+        if let Some(host) = chosen.iter().find(|host| !change_set.hosts.contains_key(*host)) {
+            let hosts = change_set.hosts.into_keys().collect();
+            return Err(SavedPlanError::OtherHost { host: host.clone(), hosts });
+        }
+        change_set.hosts.retain(|host, _| chosen.contains(host));
+        change_set.waves.iter_mut().for_each(|wave| wave.retain(|host| chosen.contains(host)));
+        change_set.waves.retain(|wave| !wave.is_empty());
+        Ok(change_set)
+    }
+}
+
+fn listed(hosts: &BTreeSet<HostName>) -> String {
+    hosts.iter().map(HostName::as_str).collect::<Vec<_>>().join(", ")
 }
 
 #[derive(Deserialize)]
 struct Version {
     haus_plan: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use haus_model::change::HostPlan;
+    use haus_model::host::{Connect, Elevation};
+    use std::collections::BTreeMap;
+
+    fn kept() -> SavedPlan {
+        let host = HostPlan {
+            connect: Connect::Local,
+            elevation: Elevation::Auto,
+            observed: Fingerprint::of(b""),
+            changes: Vec::new(),
+            unchanged: 0,
+            blocked: Vec::new(),
+            notes: Vec::new(),
+            ports: BTreeMap::new(),
+            needs: BTreeSet::new(),
+        };
+        let change_set = ChangeSet {
+            format: CHANGE_SET_FORMAT,
+            house: "home".parse().unwrap(),
+            stage: "default".parse().unwrap(),
+            hosts: names(&["app", "db", "web"]).into_iter().map(|name| (name, host.clone())).collect(),
+            waves: [["db"].as_slice(), &["app", "web"]]
+                .map(|wave| names(wave).into_iter().collect())
+                .to_vec(),
+            hash: Fingerprint::of(b"whole"),
+        };
+        SavedPlan {
+            haus_plan: CHANGE_SET_FORMAT,
+            made: Timestamp::default(),
+            root: PathBuf::from("/house"),
+            change_set,
+            supplies: Supplies::default(),
+        }
+    }
+
+    fn names(hosts: &[&str]) -> BTreeSet<HostName> {
+        hosts.iter().map(|host| host.parse().unwrap()).collect()
+    }
+
+    fn check(chosen: Option<&[&str]>, expected: Result<&str, &str>) {
+        let kept = kept();
+        let changes = kept.changes_on(chosen.map(names).as_ref()).map_err(|error| error.to_string());
+        let waves = changes.map(|changes| {
+            assert_eq!(changes.hash, kept.change_set.hash);
+            let hosts: BTreeSet<HostName> = changes.hosts.keys().cloned().collect();
+            assert_eq!(hosts, changes.waves.iter().flatten().cloned().collect());
+            let wave = |wave: &Vec<HostName>| wave.iter().map(HostName::as_str).collect::<Vec<_>>().join(" ");
+            changes.waves.iter().map(wave).collect::<Vec<_>>().join(", ")
+        });
+        assert_eq!(waves, expected.map(str::to_owned).map_err(str::to_owned));
+    }
+
+    #[test]
+    fn only_chosen_hosts_of_a_kept_plan_are_changed() {
+        check(None, Ok("db, app web"));
+        check(Some(&["web"]), Ok("web"));
+        check(Some(&["web", "db"]), Ok("db, web"));
+        check(Some(&["db", "mail"]), Err("the plan was made without host mail; its hosts are app, db, web"));
+    }
 }

@@ -374,6 +374,31 @@ fn a_failed_host_stops_those_that_need_it_and_nobody_else() {
 }
 
 #[test]
+fn a_blocked_host_stops_those_that_need_it_also_when_it_was_not_chosen() {
+    let finding = haus_model::host_code::HostCode::Unreachable.finding("host db", "x", "y");
+    let blocked = HostPlan { blocked: vec![finding], ..plan(Vec::new()) };
+    let needs = |host: &str, plan| HostPlan { needs: BTreeSet::from([name(host)]), ..plan };
+    let hosts = [
+        ("db", blocked),
+        ("app", needs("db", everything())),
+        ("behind", needs("app", everything())),
+        ("idle", needs("db", plan(Vec::new()))),
+        ("lone", everything()),
+    ];
+    let waves: &[&[&str]] = &[&["db"], &["app", "idle", "lone"], &["behind"]];
+    let house = FakeHouse::default();
+    let able = ["app", "behind", "idle", "lone"].map(name);
+    let able = Options { hosts: Some(BTreeSet::from(able)), ..options() };
+    let ran = run(&house, &set(&hosts, waves), &able);
+    // In the order of names: app, behind, idle, lone.
+    let words: Vec<String> = ran.outcomes.values().map(word).collect();
+    assert_eq!(words.join(", "), "not tried, not tried, unchanged, done 5");
+    assert_eq!(house.machine(&name("app")).lock().expect("no panic").opened, 0);
+    let HostOutcome::NotTried { because, remedy } = &ran.outcomes[&name("app")] else { panic!("{words:?}") };
+    assert!(because.contains("it needs host db") && remedy.contains("host db"), "{because}: {remedy}");
+}
+
+#[test]
 fn only_chosen_hosts_are_touched_and_each_has_one_outcome() {
     let house = FakeHouse::default();
     let hosts: Vec<(String, HostPlan)> = (0..30).map(|number| (format!("h{number}"), everything())).collect();

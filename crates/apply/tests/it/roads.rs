@@ -67,6 +67,29 @@ fn a_key_that_changed_is_never_accepted() {
 }
 
 #[test]
+fn a_jump_host_must_be_known_as_well_and_nobody_is_asked() {
+    let Some(sshd) = Sshd::start("a_jump_host_must_be_known_as_well") else { return };
+    // One server is both, by two names. The configuration is that of somebody who is asked.
+    let own = fs::read_to_string(sshd.at("config")).expect("reads").replace("Host web", "Host *");
+    let names = "Host web\n HostKeyAlias web\n ProxyJump hop\nHost hop\n HostKeyAlias hop\n";
+    fs::write(sshd.at("config"), format!("{names}{own}")).expect("writes");
+    let key = fs::read_to_string(sshd.at("host_key.pub")).expect("a key");
+    fs::write(sshd.at("known_hosts"), format!("web {key}")).expect("writes");
+    let road = ssh(sshd.settings());
+    let found = obstacle(&road);
+    assert_eq!(found.code, HostCode::HostKeyUnknown);
+    assert!(found.because.contains("a jump host on the way there"), "{found:?}");
+    assert_eq!(fs::read_to_string(sshd.at("known_hosts")).expect("reads"), format!("web {key}"));
+
+    fs::write(sshd.at("known_hosts"), format!("web {key}hop {key}")).expect("writes");
+    let folder = tempfile::tempdir().expect("a folder");
+    transport_conformance(&road, folder.path(), &Path::exists);
+    fs::write(sshd.at("known_hosts"), format!("hop {key}")).expect("writes");
+    let found = obstacle(&road);
+    assert!(found.code == HostCode::HostKeyUnknown && found.because.contains("SHA256:"), "{found:?}");
+}
+
+#[test]
 fn a_login_that_is_refused_says_so() {
     let Some(sshd) = Sshd::start("a_login_that_is_refused_says_so") else { return };
     fs::write(sshd.at("authorized_keys"), "").expect("writes");

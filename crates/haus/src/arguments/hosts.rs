@@ -47,9 +47,6 @@ pub(crate) struct PlanHosts {
     /// times.
     #[arg(long, value_name = "NAME")]
     pub only: Vec<String>,
-    /// Show resources that are as they should be, too.
-    #[arg(long)]
-    pub all: bool,
     /// Which hosts, and how.
     #[command(flatten)]
     pub reach: Reach,
@@ -74,6 +71,9 @@ pub(crate) struct ApplyHosts {
     /// One host after the other instead of all of a wave at once.
     #[arg(long)]
     pub serial: bool,
+    /// At Ctrl-C keep what was done, and let the next apply go on from there, instead of taking it back.
+    #[arg(long)]
+    pub keep_done: bool,
     /// Which hosts, and how.
     #[command(flatten)]
     pub reach: Reach,

@@ -37,6 +37,7 @@ fn service(version: &str, exec: &str) -> Vec<Wanted> {
         system: true,
         group: "web".to_owned(),
         groups: BTreeSet::new(),
+        leaves: BTreeSet::new(),
         home: "/nonexistent".into(),
         make_home: false,
         shell: "/usr/sbin/nologin".into(),

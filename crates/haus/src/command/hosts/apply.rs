@@ -1,13 +1,14 @@
 //! `haus apply`: makes hosts what the plan wants, or carries out a plan that was kept, exactly.
 
-use super::applying::{Applying, Verdict};
+use super::applying::{Applying, Round, Stop};
+use super::outcomes::{Verdict, stays};
 use super::page;
 use super::secrets::Secrets;
-use super::{Meant, confirm, roads, settings, supplies};
+use super::{Meant, Question, confirm, roads, settings, supplies};
 use crate::arguments::ApplyHosts;
-use crate::exit::{Code, DONE, FINDINGS, Failure, REFUSED};
+use crate::exit::{Code, DONE, FINDINGS, Failure, REFUSED, WRONG_USE};
 use crate::terminal;
-use haus_fleet::{Fleet, SavedPlan};
+use haus_fleet::{Fleet, SavedPlan, SavedPlanError};
 use haus_model::HostName;
 use haus_model::change::ChangeSet;
 use haus_model::inventory::OpenApply;
@@ -26,8 +27,10 @@ pub(crate) fn cmd_apply(arguments: &ApplyHosts) -> Result<Code, Failure> {
     let secrets = Secrets::open(&meant, &arguments.reach)?;
     let (supplies, inputs) = supplies(&meant, &secrets)?;
     let mut fleet = Fleet::new(&meant.house, inputs, &roads, meant.choice(&arguments.reach));
-    let applying = Applying { arguments, roads: &roads, secrets: &secrets, supplies: &supplies };
-    for round in 1..=ROUNDS_MAX {
+    let stop = Stop::listening(arguments)?;
+    let applying = Applying { arguments, roads: &roads, secrets: &secrets, supplies: &supplies, stop };
+    let mut earlier: Vec<String> = Vec::new();
+    for number in 1..=ROUNDS_MAX {
         let mut inventories = fleet.observe();
         let is_deserted = |host: &HostName, open: &OpenApply| applying.is_deserted(host, open);
         let recovered = fleet.recover(&inventories, &applying.claim(), &is_deserted);
@@ -45,13 +48,10 @@ pub(crate) fn cmd_apply(arguments: &ApplyHosts) -> Result<Code, Failure> {
         if !has_changes(change_set) {
             return Ok(applying.nothing_to_do(change_set));
         }
-        if round == 1 {
-            confirm("carry this out?", arguments.yes)?;
-        }
-        let verdict = applying.carry_out(change_set)?;
-        match verdict {
-            Verdict::AllGood if planned.is_partial => {}
-            Verdict::AllGood => return Ok(DONE),
+        confirm_round(&earlier, arguments.yes)?;
+        match applying.carry_out(change_set, &Round { number, earlier: &earlier }) {
+            Verdict::AllGood(apply) if planned.is_partial => earlier.push(apply),
+            Verdict::AllGood(_) => return Ok(DONE),
             Verdict::Code(code) => return Ok(code),
         }
     }
@@ -59,17 +59,30 @@ pub(crate) fn cmd_apply(arguments: &ApplyHosts) -> Result<Code, Failure> {
         .hint("see `haus plan` for what it finds"))
 }
 
+/// Whoever has seen the plan of one round has not seen that of the next.
+fn confirm_round(earlier: &[String], yes: bool) -> Result<(), Failure> {
+    if earlier.is_empty() {
+        return confirm(&Question { words: "carry this out?", otherwise: "nothing was changed" }, yes);
+    }
+    let otherwise = format!("nothing more was changed; {}", stays(earlier));
+    confirm(&Question { words: "carry this out as well?", otherwise: &otherwise }, yes)
+}
+
 /// Carries out a plan that was kept, without planning again.
 fn saved(arguments: &ApplyHosts) -> Result<Code, Failure> {
     if !arguments.only.is_empty() {
-        return Err(Failure::new(
-            crate::exit::WRONG_USE,
-            "--only chooses what is planned, and this plan is made",
-        )
-        .hint("plan again with --only, or leave it out"));
+        return Err(Failure::new(WRONG_USE, "--only chooses what is planned, and this plan is made")
+            .hint("plan again with --only, or leave it out"));
     }
-    let kept = SavedPlan::read(&arguments.path)
-        .map_err(|error| Failure::from_error(crate::exit::WRONG_USE, &error, error.remedy()))?;
+    let unfit = |error: SavedPlanError| Failure::from_error(WRONG_USE, &error, error.remedy());
+    let kept = SavedPlan::read(&arguments.path).map_err(unfit)?;
+    if let Some(stage) =
+        arguments.reach.stage.as_ref().filter(|stage| *stage != kept.change_set.stage.as_str())
+    {
+        let message = format!("the plan was made for stage {}, and not for {stage}", kept.change_set.stage);
+        return Err(Failure::new(WRONG_USE, message)
+            .hint(format!("leave --stage out, or plan again: `haus plan --stage {stage} -o FILE`")));
+    }
     let mut reach = arguments.reach.clone();
     reach.stage = Some(kept.change_set.stage.to_string());
     let meant = Meant::load(&kept.root, &reach)?;
@@ -83,17 +96,19 @@ fn saved(arguments: &ApplyHosts) -> Result<Code, Failure> {
         return Err(Failure::new(REFUSED, message).hint("plan again: `haus plan -o FILE`"));
     }
     let roads = roads(&meant.house, &reach)?;
-    let secrets = Secrets::of_changes(&kept.change_set, &meant, &reach)?;
+    let change_set = kept.changes_on(meant.hosts.as_ref()).map_err(unfit)?;
+    let secrets = Secrets::of_changes(&change_set, &meant, &reach)?;
     if !arguments.reach.json {
-        terminal::out(&page::plan(&kept.change_set, terminal::colour_out()));
+        terminal::out(&page::plan(&change_set, terminal::colour_out()));
     }
-    let applying = Applying { arguments, roads: &roads, secrets: &secrets, supplies: &kept.supplies };
-    if !has_changes(&kept.change_set) {
-        return Ok(applying.nothing_to_do(&kept.change_set));
+    let stop = Stop::listening(arguments)?;
+    let applying = Applying { arguments, roads: &roads, secrets: &secrets, supplies: &kept.supplies, stop };
+    if !has_changes(&change_set) {
+        return Ok(applying.nothing_to_do(&change_set));
     }
-    confirm("carry this out?", arguments.yes)?;
-    match applying.carry_out(&kept.change_set)? {
-        Verdict::AllGood => Ok(DONE),
+    confirm_round(&[], arguments.yes)?;
+    match applying.carry_out(&change_set, &Round { number: 1, earlier: &[] }) {
+        Verdict::AllGood(_) => Ok(DONE),
         Verdict::Code(code) => Ok(code),
     }
 }

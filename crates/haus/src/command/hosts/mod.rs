@@ -2,9 +2,11 @@
 //! share: which house and hosts are meant, the roads, the programs, what a plan is made from.
 
 mod apply;
+mod apply_id;
 mod applying;
 mod drift;
 mod history;
+mod outcomes;
 mod page;
 mod plan;
 mod programs;
@@ -159,8 +161,16 @@ fn now() -> Timestamp {
     Timestamp::default().after(since_epoch)
 }
 
+/// What a person is asked before hosts are changed.
+struct Question<'a> {
+    /// It, with its question mark.
+    words: &'a str,
+    /// What holds when the answer is no, such as "nothing was changed".
+    otherwise: &'a str,
+}
+
 /// Asks a person; without one it is a refusal that says how to go on.
-fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
+fn confirm(question: &Question<'_>, yes: bool) -> Result<(), Failure> {
     use std::io::{BufRead as _, IsTerminal as _};
     if yes {
         return Ok(());
@@ -168,11 +178,11 @@ fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
     if !std::io::stdin().is_terminal() {
         return Err(Failure::new(
             crate::exit::REFUSED,
-            "nobody is there to confirm it, so nothing was changed",
+            format!("nobody is there to confirm it, so {}", question.otherwise),
         )
         .hint("give --yes, after you have read the plan"));
     }
-    terminal::error(&format!("{question} [y/N] "));
+    terminal::error(&format!("{} [y/N] ", question.words));
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer).map_err(|error| {
         Failure::new(FAILED, format!("cannot read the answer: {error}")).hint("give --yes instead")
@@ -180,7 +190,9 @@ fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
     if matches!(answer.trim(), "y" | "Y" | "yes" | "j" | "ja") {
         Ok(())
     } else {
-        Err(Failure::new(crate::exit::REFUSED, "not confirmed, so nothing was changed"))
+        let message = format!("not confirmed, so {}", question.otherwise);
+        Err(Failure::new(crate::exit::REFUSED, message)
+            .hint("run it again and answer `y`, or give --yes, when it is what you want"))
     }
 }
 

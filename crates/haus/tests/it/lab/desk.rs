@@ -257,6 +257,11 @@ impl Running {
         self.read("out")
     }
 
+    /// What it has told beside that so far.
+    pub(crate) fn err(&self) -> String {
+        self.read("err")
+    }
+
     fn read(&self, name: &str) -> String {
         let mut text = Vec::new();
         let file = File::open(self.streams.path().join(name));

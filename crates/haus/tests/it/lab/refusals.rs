@@ -1,6 +1,6 @@
 //! What is wrong with a host or the way to it: one clear finding each, and the host stays as it was.
 
-use super::desk::{Begin, Desk, assert_same, fingerprint};
+use super::desk::{Begin, Desk, assert_same, fingerprint, shell};
 use super::shop::plan_with;
 use haus_testkit::wait_until;
 use std::time::{Duration, Instant};
@@ -80,6 +80,40 @@ fn a_host_key_that_nobody_has_vouched_for_is_accepted_by_its_fingerprint_alone()
     assert_eq!(std::fs::read_to_string(desk.path("known")).expect("reads"), "");
     assert!(with(&fingerprint, 0).contains("nothing to change"));
     desk.done(&["plan", "--ssh-config", &config]);
+}
+
+#[test]
+fn a_jump_host_is_gone_through_and_must_be_known_as_well() {
+    let test = "a_jump_host_is_gone_through_and_must_be_known_as_well";
+    let Some(desk) = Desk::new(test, 2, Begin::Clean) else { return };
+    desk.host().restore(haus_testkit::CLEAN).expect("restores");
+    let (jump, behind) = (desk.host(), &desk.hosts()[1]);
+    // Only the jump host knows this name, so no other way leads there.
+    desk.shell(&format!("echo '{} behind' >> /etc/hosts", behind.address));
+    desk.plan("haus: 1\nhouse: inner\nhosts:\n  web: { connect: ssh://root@behind, files: { /etc/a: { text: a } } }\n");
+    // The configuration of somebody whom ssh asks.
+    desk.write_ssh_config("lab_config", &desk.path("known"));
+    let lab = std::fs::read_to_string(desk.path("lab_config")).expect("reads");
+    let (jump, alias) = (&jump.name, &behind.name);
+    desk.write(
+        "config",
+        &format!(
+            "Host *\n  BatchMode no\n  StrictHostKeyChecking ask\n\n\
+             Host behind\n  HostKeyAlias {alias}\n  ProxyJump {jump}\n\n{lab}"
+        ),
+    );
+    let config = desk.path("config").display().to_string();
+    let apply = ["apply", "--yes", "--ssh-config", &config];
+    let known = std::fs::read_to_string(desk.host().known_hosts()).expect("reads");
+    let others = known.lines().filter(|line| !line.starts_with(&format!("{jump},")));
+    desk.write("known", &others.map(|line| format!("{line}\n")).collect::<String>());
+    let text = desk.says(&apply, 1, &["a jump host on the way there"]);
+    assert_one_finding(&text, "HH0202");
+    desk.write("known", &known);
+    desk.done(&apply);
+    assert_eq!(shell(behind, "cat /etc/a"), "a");
+    let text = desk.done(&apply);
+    assert!(text.contains("nothing to change"), "{text}");
 }
 
 #[test]
@@ -184,13 +218,16 @@ fn a_clock_that_is_wrong() {
     assert_same(host.desk.host(), &host.before);
 }
 
-/// Where libfaketime is, which is no part of every test machine.
+/// Where Debian puts libfaketime.
 fn faketime() -> Option<String> {
     let path = format!("/usr/lib/{}-linux-gnu/faketime/libfaketime.so.1", std::env::consts::ARCH);
     if std::path::Path::new(&path).exists() {
         return Some(path);
     }
-    haus_testkit::loud_skip("a_clock_that_is_wrong", "libfaketime is not installed");
+    haus_testkit::loud_skip_mandatory(
+        "a_clock_that_is_wrong",
+        "libfaketime is not installed (Debian: libfaketime)",
+    );
     None
 }
 

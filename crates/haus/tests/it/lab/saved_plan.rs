@@ -1,6 +1,6 @@
 //! `haus plan -o FILE` and `haus apply FILE`: carried out exactly, or not at all.
 
-use super::desk::{Begin, Desk, assert_same, fingerprint};
+use super::desk::{Begin, Desk, assert_same, fingerprint, shell};
 use super::shop::{plan_with, version};
 
 const CHANGED: &[(&str, &str)] = &[("name = first", "name = second"), ("ref: v1", "ref: v2")];
@@ -92,4 +92,44 @@ fn a_plan_is_carried_out_exactly_and_holds_no_value_of_a_secret() {
         format!("grep -rlF '{planted}' /etc /var/lib /var/log /run /srv /home /root 2>/dev/null || true");
     assert_eq!(desk.shell(&traces), "/etc/shop.key");
     desk.says(&["apply", "--yes", &file], 3, &["HH0211"]);
+}
+
+/// Two hosts that have nothing to do with each other.
+const TWO: &str = "haus: 1
+house: pair
+hosts:
+  first: { connect: ssh://root@@0@, files: { /etc/a: { text: a } } }
+  second: { connect: ssh://root@@1@, files: { /etc/a: { text: a } } }
+";
+
+#[test]
+fn only_the_chosen_hosts_of_a_kept_plan_are_changed() {
+    let test = "only_the_chosen_hosts_of_a_kept_plan_are_changed";
+    let Some(desk) = Desk::new(test, 2, Begin::Clean) else { return };
+    desk.host().restore(haus_testkit::CLEAN).expect("restores");
+    desk.plan(TWO);
+    let before = fingerprint(desk.host());
+    let file = kept(&desk);
+    let refused = |more: &[&str], words: &[&str]| {
+        let arguments = [&["apply", "--yes", &file], more].concat();
+        desk.says(&arguments, 2, words);
+    };
+    refused(&["--stage", "other"], &["made for stage default, and not for other", "leave --stage out"]);
+    refused(&["--host", "third"], &["no host `third`"]);
+    let chosen = ["apply", "--yes", &file, "--host", "second", "--stage", "default"];
+    let told = desk.done(&chosen);
+    assert!(told.contains("second: done, 1 change") && !told.contains("first"), "{told}");
+    assert_same(desk.host(), &before);
+    assert_eq!(shell(&desk.hosts()[1], "cat /etc/a"), "a");
+    // The rest of it can still be carried out; programs are told of no other host, too.
+    let told = desk.done(&["apply", "--yes", "--json", &file, "--host", "first"]);
+    assert!(told.contains("\"first\"") && !told.contains("\"second\""), "{told}");
+    assert_eq!(desk.shell("cat /etc/a"), "a");
+    desk.plan(&TWO.replace("text: a", "text: b"));
+    let narrow = desk.path("narrow.plan").display().to_string();
+    desk.says(&["plan", "-o", &narrow, "--host", "first"], 1, &["kept in"]);
+    let words = ["made without host second; its hosts are first", "plan again with that one"];
+    desk.says(&["apply", "--yes", &narrow, "--host", "second"], 2, &words);
+    desk.done(&["apply", "--yes", &narrow]);
+    assert_eq!((desk.shell("cat /etc/a"), shell(&desk.hosts()[1], "cat /etc/a")), ("b".into(), "a".into()));
 }

@@ -3,6 +3,8 @@
 
 use super::desk::{Begin, Desk, assert_same, fingerprint, shell};
 use super::shop::{plan_with, version};
+use haus_testkit::{Signal, kill, wait_until};
+use std::time::Duration;
 
 const APPLY: [&str; 2] = ["apply", "--yes"];
 
@@ -109,6 +111,66 @@ fn only_what_is_chosen_is_changed() {
     desk.has_nothing_to_do();
 }
 
+#[test]
+fn what_earlier_rounds_did_stays_and_is_taken_back_one_by_one() {
+    let test = "what_earlier_rounds_did_stays_and_is_taken_back_one_by_one";
+    let Some(desk) = Desk::new(test, 1, Begin::Shop) else { return };
+    // The repository is somewhere else, and git knows where once the first round has told it.
+    desk.shell("mv /opt/git/shop.git /opt/git/moved.git; rm /etc/gitconfig");
+    let before = fingerprint(desk.host());
+    let moved = "[safe]\n\tdirectory = *\n[url \"file:///opt/git/moved.git\"]\n\tinsteadOf = file:///opt/git/shop.git\n";
+    desk.write("house/gitconfig", moved);
+    let road = "  /etc/gitconfig: { from: gitconfig }\n    directories:";
+    plan_with(&desk, &[("ref: v1", "ref: bad"), ("directories:", road)]);
+    desk.says(&["plan"], 1, &["more shows only when this was applied"]);
+    let text = desk.says(
+        &APPLY,
+        4,
+        &[
+            "web: done, ",
+            "web: failed and taken back",
+            "HH0214",
+            "what the rounds before it did stays (apply ",
+        ],
+    );
+    let (_, rest) = text.split_once("stays (apply ").expect("was looked for");
+    let (first, told) = rest.split_once(')').expect("is closed");
+    assert!(first.contains("-1-") && told.contains("`haus rollback` takes back one apply"), "{text}");
+    assert_eq!((version(&desk).as_str(), desk.shell("cat /etc/gitconfig").as_str()), ("v1", moved.trim()));
+    // A second of the clock may lie between them.
+    let second = format!("-2-{}", first.rsplit_once('-').expect("names a process").1);
+    let history = desk.done(&["history"]);
+    let has = |words: [&str; 2]| history.lines().any(|line| words.iter().all(|word| line.contains(word)));
+    assert!(has([first, "done"]) && has([second.as_str(), "rolled back"]), "{history}");
+    desk.done(&["rollback", "--yes", "--apply", first]);
+    assert_same(desk.host(), &before);
+}
+
+#[test]
+fn who_stops_an_apply_may_keep_what_was_done() {
+    let Some(desk) = Desk::new("who_stops_an_apply_may_keep_what_was_done", 1, Begin::Shop) else { return };
+    // The first one stops at the gate until the test opens it.
+    let steps = "steps: { 10-wait: { run: \"sh -c 'mkfifo /run/gate; read line < /run/gate'\" }, \
+                 20-more: { run: touch /run/more } }";
+    plan_with(&desk, &[("directories:", &format!("{steps}\n    directories:")), ("first", "second")]);
+    let running = desk.start(&["apply", "--yes", "--keep-done"]);
+    wait_until("the apply to wait", Duration::from_secs(30), || {
+        desk.host().exec(&["test", "-p", "/run/gate"]).is_ok_and(|output| output.is_success())
+    });
+    kill(running.pid(), Signal::INT);
+    let stays = "what was done stays, and the next apply goes on from there";
+    wait_until("the wish to be heard", Duration::from_secs(30), || running.err().contains(stays));
+    desk.shell("echo > /run/gate");
+    let ended = running.end(Duration::from_secs(60));
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    assert!(ended.stdout.contains("web: stopped after"), "{ended:?}");
+    desk.shell("test ! -e /run/more");
+    let told = desk.done(&APPLY);
+    assert!(!told.contains("command:10-wait"), "{told}");
+    assert_eq!(desk.shell("cat /etc/shop.conf; ls /run/more"), "name = second\n/run/more");
+    desk.has_nothing_to_do();
+}
+
 /// Two hosts, one of which refuses a file.
 const TWO: &str = "haus: 1
 house: pair
@@ -147,4 +209,8 @@ fn each_host_has_its_own_result_and_serial_stops_at_the_first_that_fails() {
     // Programs are told, too.
     let told = desk.says(&["apply", "--yes", "--json"], 1, &["HH0203", "\"outcome\": \"refused\""]);
     assert!(told.contains("\"outcome\": \"unchanged\""), "{told}");
+    let silent = ["\"fault\"", "\"code\": \"HH0203\"", "\"remedy\"", "\"first\": ["];
+    desk.says(&["history", "--json"], 1, &silent);
+    let refused = ["\"outcome\": \"refused\"", "\"code\": \"HH0203\"", "\"remedy\""];
+    desk.says(&["rollback", "--yes", "--json", "--host", "second"], 3, &refused);
 }
