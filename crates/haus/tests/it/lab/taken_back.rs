@@ -150,11 +150,12 @@ fn what_earlier_rounds_did_stays_and_is_taken_back_one_by_one() {
 fn who_stops_an_apply_may_keep_what_was_done() {
     let Some(desk) = Desk::new("who_stops_an_apply_may_keep_what_was_done", 1, Begin::Shop) else { return };
     // The first one stops at the gate until the test opens it.
-    let steps = "steps: { 10-wait: { run: \"sh -c 'mkfifo /run/gate; read line < /run/gate'\" }, \
-                 20-more: { run: touch /run/more } }";
+    let steps = "steps: { a-wait: { run: \"sh -c 'mkfifo /run/gate; read line < /run/gate'\" }, \
+                 b-more: { run: touch /run/more } }";
     plan_with(&desk, &[("directories:", &format!("{steps}\n    directories:")), ("first", "second")]);
-    let running = desk.start(&["apply", "--yes", "--keep-done"]);
+    let mut running = desk.start(&["apply", "--yes", "--keep-done"]);
     wait_until("the apply to wait", Duration::from_secs(30), || {
+        assert!(!running.has_ended(), "{} {}", running.out(), running.err());
         desk.host().exec(&["test", "-p", "/run/gate"]).is_ok_and(|output| output.is_success())
     });
     kill(running.pid(), Signal::INT);
@@ -166,7 +167,7 @@ fn who_stops_an_apply_may_keep_what_was_done() {
     assert!(ended.stdout.contains("web: stopped after"), "{ended:?}");
     desk.shell("test ! -e /run/more");
     let told = desk.done(&APPLY);
-    assert!(!told.contains("command:10-wait"), "{told}");
+    assert!(!told.contains("command:a-wait"), "{told}");
     assert_eq!(desk.shell("cat /etc/shop.conf; ls /run/more"), "name = second\n/run/more");
     desk.has_nothing_to_do();
 }
