@@ -23,6 +23,10 @@ pub struct Patience {
     pub search: Duration,
     /// Between two attempts at it.
     pub pause: Duration,
+    /// Between a guarded unit and the proof that the host is still reached. A unit is through before what it
+    /// does has come: sshd reads again and networkd takes addresses away a moment later, and until then the
+    /// old road would prove itself.
+    pub settle: Duration,
 }
 
 impl Default for Patience {
@@ -36,6 +40,7 @@ impl Default for Patience {
             close: Duration::from_secs(3),
             search: Duration::from_secs(60),
             pause: Duration::from_secs(2),
+            settle: Duration::from_secs(3),
         }
     }
 }

@@ -14,7 +14,7 @@ use haus_model::HostName;
 use haus_model::change::{Change, ChangeSet, HostPlan};
 use haus_model::host_code::HostCode;
 use haus_model::inventory::{Inventory, OpenApply, State, fingerprint_of};
-use haus_model::resource::Spec;
+use haus_model::resource::{Kind, Spec};
 use std::time::Duration;
 
 /// The work on one host.
@@ -104,7 +104,9 @@ impl<'a> Run<'a> {
             // Guarded changes that stand together are proven together: one new connection for all of them.
             let more = self.plan.changes.get(place + 1).is_some_and(|next| next.guarded);
             if armed && !more {
-                self.prove().map_err(Turn::Back)?;
+                let together = self.plan.changes[..=place].iter().rev().take_while(|change| change.guarded);
+                let has_unit = together.into_iter().any(|change| change.spec.kind() == Kind::Unit);
+                self.prove(has_unit).map_err(Turn::Back)?;
             }
         }
         session
@@ -190,12 +192,15 @@ impl<'a> Run<'a> {
     }
 
     /// Reaches the host anew and disarms the dead-man. Tries again as long as the host would still believe
-    /// it.
-    fn prove(&self) -> Result<(), Box<Fault>> {
+    /// it. What a unit has begun is waited for first.
+    fn prove(&self, has_unit: bool) -> Result<(), Box<Fault>> {
         self.tell(Event::Confirming);
         let clock = self.around.clock;
         // The last quarter is left to the host, so that we do not confirm what it takes back at that moment.
         let last = clock.now() + Duration::from_secs(u64::from(self.options.guard_s)) * 3 / 4;
+        if has_unit {
+            clock.pause(self.options.patience.settle);
+        }
         loop {
             let confirmed = self
                 .around

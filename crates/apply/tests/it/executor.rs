@@ -4,7 +4,7 @@
 use crate::fake::{FakeHouse, Fault};
 use haus_acts::wire::{Claim, Outcome};
 use haus_apply::apply::{Options, Surroundings, WhenFailed, WhenStopped, apply};
-use haus_apply::clock::Cancel;
+use haus_apply::clock::{Cancel, Clock as _};
 use haus_apply::observe::{Question, observe_all};
 use haus_apply::outcome::{Event, HostOutcome};
 use haus_apply::patience::Patience;
@@ -13,7 +13,7 @@ use haus_apply::supply::{BlobSource, SecretError, SecretSource};
 use haus_model::change::{ActKind, Change, ChangeSet, HostPlan, Outcome as Foreseen, Undo};
 use haus_model::host::{Access, Connect, Elevation};
 use haus_model::inventory::State;
-use haus_model::resource::{Content, FileSpec, ResourceId, SecretVersion, Spec};
+use haus_model::resource::{Content, FileSpec, OnChange, ResourceId, SecretVersion, Spec, UnitSpec};
 use haus_model::{Fingerprint, HostName, Secret};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
@@ -194,6 +194,24 @@ fn all_kinds_of_changes_are_carried_out_with_what_they_need() {
     assert_eq!(machine.asked.join(" "), "Observe Missing Put Begin Act Act Act Act Confirm Act Finish");
     let told = ran.told.join("\n");
     assert!(!told.contains("sesame"), "{told}");
+}
+
+/// What a unit does comes a moment after it is through; until then the old road proves itself.
+#[test]
+fn a_guarded_unit_has_time_before_it_is_proven() {
+    let unit = UnitSpec {
+        name: "systemd-networkd.service".to_owned(),
+        enabled: None,
+        running: None,
+        on_change: OnChange::Restart,
+        in_effect: None,
+        inputs: UnitSpec::no_inputs(),
+    };
+    let since_start = |changes: Vec<Change>| check(|_| {}, plan(changes), "done 2").0.clock.now();
+    let road = |number| change(number, text("/etc/systemd/network/05.network"), true);
+    let files_only = since_start(vec![road(1), change(2, text("/etc/motd"), false)]);
+    let with_unit = since_start(vec![road(1), change(2, Spec::Unit(unit), true)]);
+    assert_eq!(with_unit, files_only + Patience::default().settle);
 }
 
 #[test]

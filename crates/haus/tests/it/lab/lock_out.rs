@@ -10,7 +10,7 @@ use std::time::Duration;
 const SOON: Duration = Duration::from_secs(60);
 
 /// The first host gets rules that let in only a network that is not ours, the second an sshd that lets nobody
-/// log in.
+/// log in, the third a network that switches its link off.
 const PLAN: &str = "haus: 1
 house: gate
 hosts:
@@ -23,11 +23,18 @@ hosts:
     files:
       /etc/gate.conf: { text: before }
       /etc/ssh/sshd_config.d/20-gate.conf: { text: \"AllowUsers nobody\\n\", then: [reload ssh.service] }
+  road:
+    connect: ssh://root@@2@
+    files:
+      /etc/gate.conf: { text: before }
+      /etc/systemd/network/05-gate.network:
+        text: \"[Match]\\nName=host0\\n[Link]\\nActivationPolicy=always-down\\n\"
+        then: [restart systemd-networkd.service]
 ";
 
 #[track_caller]
 fn begin(test: &str) -> Option<(Desk, Vec<String>)> {
-    let desk = Desk::new(test, 2, Begin::Clean)?;
+    let desk = Desk::new(test, 3, Begin::Clean)?;
     desk.host().restore(CLEAN).expect("restores");
     desk.plan(PLAN);
     let before = desk.hosts().iter().map(|host| fingerprint(host)).collect();
@@ -57,10 +64,11 @@ fn rules_and_settings_that_lock_us_out_are_taken_back() {
         &[
             "rules: failed and taken back",
             "door: failed and taken back",
+            "road: failed and taken back",
             "the change would have locked us out",
         ],
     );
-    assert_eq!(text.matches("error[HH0217]").count(), 2, "{text}");
+    assert_eq!(text.matches("error[HH0217]").count(), 3, "{text}");
     assert_as_before(&desk, &before);
     assert!(desk.done(&["history"]).contains("rolled back"));
 }
