@@ -58,11 +58,7 @@ impl Ground {
         write(&at("site.yaml"), PLAYBOOK)?;
         write(&at("deploy.py"), DEPLOY)?;
         write(&at("ansible-on.cfg"), &self.ansible_settings(Persist::On))?;
-        write(&at("ansible-off.cfg"), &self.ansible_settings(Persist::Off))?;
-        let own = std::fs::read_to_string(&self.ssh_config)
-            .map_err(|source| TaskError::Read { path: self.ssh_config.clone(), source })?;
-        let shared = format!("ControlMaster auto\nControlPath {}\n{own}", self.socket("haus"));
-        write(&at("ssh-shared"), &shared)
+        write(&at("ansible-off.cfg"), &self.ansible_settings(Persist::Off))
     }
 
     /// Writes who the hosts are.
@@ -72,6 +68,11 @@ impl Ground {
             std::fs::create_dir_all(&folder)
                 .map_err(|source| TaskError::Write { path: folder.clone(), source })?;
         }
+        // The lab's own names its hosts, and there are more of them each time.
+        let own = std::fs::read_to_string(&self.ssh_config)
+            .map_err(|source| TaskError::Read { path: self.ssh_config.clone(), source })?;
+        let shared = format!("ControlMaster auto\nControlPath {}\n{own}", self.socket("haus"));
+        write(&at("ssh-shared"), &shared)?;
         write(&at("house/house.yaml"), house)?;
         write(&at("inventory.ini"), &hosts.iter().map(|(name, _)| format!("{name}\n")).collect::<String>())?;
         let lines: String = hosts
@@ -218,7 +219,7 @@ impl Contender {
         counted.filter(|_| ran.succeeded).ok_or_else(|| {
             let said = format!("{}\n{}", ran.stdout, ran.stderr);
             let tail: Vec<&str> =
-                said.lines().rev().filter(|line| !line.trim().is_empty()).take(12).collect();
+                said.lines().rev().filter(|line| !line.trim().is_empty()).take(40).collect();
             let tail: Vec<&str> = tail.into_iter().rev().collect();
             let problem = format!("{} did not come to a good end:\n{}", self.name(), tail.join("\n"));
             TaskError::Bench { name: NAME, problem }
