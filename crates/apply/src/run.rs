@@ -104,8 +104,8 @@ impl<'a> Run<'a> {
             // Guarded changes that stand together are proven together: one new connection for all of them.
             let more = self.plan.changes.get(place + 1).is_some_and(|next| next.guarded);
             if armed && !more {
-                let together = self.plan.changes[..=place].iter().rev().take_while(|change| change.guarded);
-                let has_unit = together.into_iter().any(|change| change.spec.kind() == Kind::Unit);
+                let mut together = self.plan.changes[..=place].iter().rev().take_while(|one| one.guarded);
+                let has_unit = together.any(|one| one.spec.kind() == Kind::Unit);
                 self.prove(has_unit).map_err(Turn::Back)?;
             }
         }

@@ -6,8 +6,7 @@
 use crate::order::Ordered;
 use crate::removal::Removal;
 use haus_model::change::{ActKind, Change};
-use haus_model::resource::{Kind, ResourceId};
-use std::collections::{HashMap, HashSet};
+use haus_model::resource::Kind;
 
 /// The changes of a host in three parts, each in its order.
 pub(crate) struct Parts {
@@ -21,10 +20,9 @@ pub(crate) struct Parts {
 
 /// Takes changes that are in order apart.
 pub(crate) fn apart(ordered: &Ordered<'_>, changes: Vec<Change>) -> Parts {
-    let guarded: HashSet<&ResourceId> =
-        changes.iter().filter(|change| change.guarded).map(|change| &change.resource).collect();
-    let is_guarded: Vec<bool> =
-        ordered.resources.iter().map(|resource| guarded.contains(&resource.id)).collect();
+    let place = |change: &Change| ordered.at.get(&change.resource).copied();
+    let mut is_guarded = vec![false; ordered.resources.len()];
+    changes.iter().filter(|change| change.guarded).filter_map(place).for_each(|at| is_guarded[at] = true);
     // Whether something needs a guarded change, however far; and whether a guarded change needs it.
     let mut needs_one = vec![false; is_guarded.len()];
     for (at, needs) in ordered.needs.iter().enumerate() {
@@ -36,11 +34,10 @@ pub(crate) fn apart(ordered: &Ordered<'_>, changes: Vec<Change>) -> Parts {
             needs.iter().for_each(|need| is_needed[*need] = true);
         }
     }
-    let places: HashMap<ResourceId, usize> = ordered.at.iter().map(|(id, at)| ((*id).clone(), *at)).collect();
     let mut parts = Parts { before: Vec::new(), guarded: Vec::new(), behind: Vec::new() };
     let mut units_began = false;
     for change in changes {
-        let at = places.get(&change.resource).copied();
+        let at = place(&change);
         let needs_one = at.is_some_and(|at| needs_one[at]);
         let is_needed = at.is_some_and(|at| is_needed[at]);
         units_began |= change.spec.kind() == Kind::Unit && !change.guarded && !is_needed;
@@ -58,19 +55,19 @@ pub(crate) fn apart(ordered: &Ordered<'_>, changes: Vec<Change>) -> Parts {
 
 /// Removals that go right before units, around the guarded part: in front of it what stops, then what is
 /// guarded itself, and behind it the files that nobody guarded has read.
-pub(crate) struct Around<'a> {
+pub(crate) struct Beside<'a> {
     pub stops: Vec<Removal<'a>>,
     pub guarded: Vec<Removal<'a>>,
     pub rest: Vec<Removal<'a>>,
 }
 
 /// Takes removals apart that are in order.
-pub(crate) fn around(removals: Vec<Removal<'_>>) -> Around<'_> {
+pub(crate) fn beside(removals: Vec<Removal<'_>>) -> Beside<'_> {
     let (guarded, others): (Vec<_>, Vec<_>) = removals.into_iter().partition(Removal::is_guarded);
     if guarded.is_empty() {
-        return Around { stops: others, guarded, rest: Vec::new() };
+        return Beside { stops: others, guarded, rest: Vec::new() };
     }
     let stops = |removal: &Removal<'_>| removal.act == ActKind::Remove && removal.spec.kind() == Kind::Unit;
     let (stops, rest) = others.into_iter().partition(stops);
-    Around { stops, guarded, rest }
+    Beside { stops, guarded, rest }
 }

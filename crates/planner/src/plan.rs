@@ -4,7 +4,7 @@
 use crate::compare::{Around, Difference, Kinds, Verdict, compare, may_be_shown};
 use crate::desired::{Desired, DesiredHost};
 use crate::findings::About;
-use crate::guarded::{Around as AroundDoors, Parts, apart, around};
+use crate::guarded::{Beside, Parts, apart, beside};
 use crate::hash::seal;
 use crate::names::unit_path;
 use crate::order::{Ordered, ordered};
@@ -270,7 +270,7 @@ impl HostView<'_> {
                 When::Forgotten => forgotten.push(one),
             }
         }
-        let AroundDoors { stops, guarded, rest } = around(before_units);
+        let Beside { stops, guarded, rest } = beside(before_units);
         // An account stays for the sake of its data, a folder for what is in it: after a cut in between, the
         // next plan must still find in the manifest why. So it is forgotten before its reason is.
         let forgotten = forgotten.into_iter().rev();
