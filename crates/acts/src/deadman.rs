@@ -16,6 +16,7 @@ use crate::run::{Order, Sink, run};
 use crate::wire::{Claim, Finished, Outcome, Refusal};
 use haus_model::argv;
 use haus_model::host_code::HostCode;
+use haus_model::host_path::UNITS;
 use haus_model::{HouseName, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -45,7 +46,7 @@ struct Units {
 impl Units {
     fn of(machine: &Machine, house: &str) -> Units {
         let name = format!("haus-revert-{house}");
-        let etc = machine.at(Path::new("/etc/systemd/system"));
+        let etc = machine.at(Path::new(UNITS));
         let boot = etc.join(format!("{name}-boot.service"));
         let wanted = etc.join("sysinit.target.wants").join(format!("{name}-boot.service"));
         Units { name, run: machine.at(Path::new("/run/systemd/system")), boot, wanted }

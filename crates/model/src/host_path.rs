@@ -3,6 +3,16 @@
 //! Whoever expands a plan writes them, whoever checks it refuses a second owner. What stands in them is not
 //! known here.
 
+use std::path::{Path, PathBuf};
+
+/// Where units that an administrator makes have their files (systemd.unit(5)).
+pub const UNITS: &str = "/etc/systemd/system";
+
+/// The file of such a unit, by its full name.
+pub fn unit_path(unit: &str) -> PathBuf {
+    Path::new(UNITS).join(unit)
+}
+
 /// The list of hosts: `hosts_file:`.
 pub const HOSTS: &str = "/etc/hosts";
 

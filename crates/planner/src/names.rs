@@ -82,11 +82,6 @@ pub(crate) fn house_config(house: &HouseName) -> PathBuf {
     Path::new(CONFIG_ROOT).join(house.as_str())
 }
 
-/// Where a unit's file belongs.
-pub(crate) fn unit_path(unit: &str) -> PathBuf {
-    Path::new("/etc/systemd/system").join(unit)
-}
-
 /// The full name of a unit: a service when no ending says otherwise.
 pub(crate) fn unit_name(word: &str) -> String {
     const ENDINGS: [&str; 8] =

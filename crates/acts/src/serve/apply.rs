@@ -17,6 +17,7 @@ use crate::wire::{Begin, Claim, Done, Ending, Finished, Outcome, Progress, Refus
 use haus_model::argv::UnitVerb;
 use haus_model::change::{ActKind, Change};
 use haus_model::host_code::HostCode;
+use haus_model::host_path::unit_path;
 use haus_model::inventory::{Manifest, ManifestEntry, State, fingerprint_of};
 use haus_model::operation::{let_go_verb, unit_verbs};
 use haus_model::resource::{Kind, ResourceId, SecretVersion, Spec};
@@ -411,7 +412,7 @@ fn exposure(change: &Change, before: &State, manifest: &Manifest) -> Option<Stri
         }
         ActKind::Remove | ActKind::Forget => false,
     };
-    let file = ResourceId::new(Kind::File, format!("/etc/systemd/system/{}", spec.name));
+    let file = ResourceId::new(Kind::File, unit_path(&spec.name).display());
     let is_ours = spec.name.ends_with(".service") && manifest.entries.contains_key(&file);
     if started && is_ours { unit::exposure(&spec.name) } else { None }
 }

@@ -5,7 +5,7 @@ use crate::draft::{Draft, Machine, SettingsDraft, Stage};
 use crate::fault::{Fault, Session, Subject};
 use crate::source::Span;
 use crate::tree::Text;
-use haus_model::host_path;
+use haus_model::host_path::{self, UNITS};
 use haus_model::operation::{pattern_fits, sysctl_file};
 use std::collections::HashMap;
 
@@ -13,8 +13,6 @@ use std::collections::HashMap;
 const OURS: [&str; 2] = ["/etc/haus", "/var/lib/haus-remote"];
 /// What the names of Hausmeister's own units begin with.
 const OUR_UNITS: &str = "haus-";
-/// Where the files of units are.
-const UNITS: &str = "/etc/systemd/system";
 
 /// Paths and units that are ours.
 pub(super) fn check<'t>(session: &Session<'t>, draft: &Draft<'t>) {
@@ -84,7 +82,7 @@ fn twice<'t>(session: &Session<'t>, machine: &Machine<'_, 't>) {
         claim(link.text.to_owned(), "a link", link.span);
     }
     for unit in machine.units().into_iter().filter(|unit| unit.content.is_some()) {
-        claim(format!("/etc/systemd/system/{}", unit.name.text), "a unit", unit.name.span);
+        claim(format!("{UNITS}/{}", unit.name.text), "a unit", unit.name.span);
     }
     for site in machine.nginx() {
         for folder in ["sites-available", "sites-enabled"] {

@@ -9,6 +9,7 @@ use crate::findings::About;
 use crate::names;
 use haus_model::host::Reaction;
 use haus_model::host_code::HostCode;
+use haus_model::host_path::unit_path;
 use haus_model::resource::{Kind, OnChange, PackagesSpec, Resource, ResourceId, Spec, UnitSpec};
 use haus_model::{Finding, Fingerprint, ServiceName};
 use std::collections::{BTreeMap, BTreeSet};
@@ -234,7 +235,7 @@ impl<'a> Collector<'a> {
     fn finish_units(&mut self) {
         for (name, unit) in std::mem::take(&mut self.units) {
             let (mut reads, mut needs) = (unit.reads, unit.needs);
-            let own_file = file_id(&names::unit_path(&name));
+            let own_file = file_id(&unit_path(&name));
             if self.resources.contains_key(&own_file) {
                 reads.insert(own_file);
             } else {

@@ -9,8 +9,9 @@ use super::service_units;
 use super::system::{WRITTEN, numeric_address};
 use super::unit_file;
 use super::variables::near;
-use crate::names::{Names, coordinator_unit, house_config, house_root, unit_path};
+use crate::names::{Names, coordinator_unit, house_config, house_root};
 use haus_model::host::{Access, Architecture, Host, Protocol};
+use haus_model::host_path::unit_path;
 use haus_model::placement::{PLACES_FILE, PlacedHost, PlacedInstance, Placements};
 use haus_model::resource::{
     Content, FileSpec, LinkSpec, ReleaseSource, ReleaseSpec, ResourceId, Spec, SwitchSpec,

@@ -4,6 +4,7 @@
 use super::collect::{Collector, UnitWish, Wish, file_id};
 use crate::names;
 use haus_model::host::{Access, FileSource};
+use haus_model::host_path::unit_path;
 use haus_model::resource::{DirectorySpec, FileSpec, LinkSpec, ResourceId, Spec};
 use std::path::{Path, PathBuf};
 
@@ -42,11 +43,11 @@ fn units(collector: &mut Collector<'_>) {
         if let Some(source) = &unit.source {
             // systemd's own check would refuse a unit whose program or other unit comes later in the same
             // apply: by a step, by a file whose name sorts behind, by another of these units.
-            collector.text_file(&names::unit_path(name), source, Access::root(0o644), &why);
+            collector.text_file(&unit_path(name), source, Access::root(0o644), &why);
         }
         // A timer wakes the service of the same name, so it must find the file of it.
         let wakes = name.strip_suffix(".timer").or_else(|| name.strip_suffix(".socket"));
-        let woken = wakes.map(|stem| file_id(&names::unit_path(&format!("{stem}.service"))));
+        let woken = wakes.map(|stem| file_id(&unit_path(&format!("{stem}.service"))));
         let wish = UnitWish {
             why,
             enabled: unit.enabled,

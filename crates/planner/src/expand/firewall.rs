@@ -5,7 +5,7 @@ use super::collect::{Collector, UnitWish, Wish};
 use super::system::WRITTEN;
 use super::unit_file;
 use haus_model::host::{Access, Firewall, FirewallRule, Protocol};
-use haus_model::host_path::{FIREWALL_RULES as RULES, FIREWALL_UNIT as UNIT};
+use haus_model::host_path::{FIREWALL_RULES as RULES, FIREWALL_UNIT as UNIT, unit_path};
 use haus_model::resource::{Content, FileSpec, Spec};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -22,7 +22,7 @@ pub(crate) fn expand(collector: &mut Collector<'_>, firewall: &Firewall) {
         check: Some(check),
     };
     let rules = collector.add(Wish::new(Spec::File(rules), &why).needs([packages.clone()]).guarded(true));
-    let path = crate::names::unit_path(UNIT);
+    let path = unit_path(UNIT);
     let file = FileSpec {
         check: Some(unit_file::check(&path)),
         path,

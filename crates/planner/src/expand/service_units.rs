@@ -8,10 +8,11 @@ use super::source::program_folders;
 use super::unit_file::{self, Context, UnitFile, fill, literal, quoted};
 use super::variables::{CredentialFolder, InstanceVariables, join, near};
 use crate::desired::Listening;
-use crate::names::{Names, unit_path};
+use crate::names::Names;
 use haus_model::deployment::{BuildTool, UnitType};
 use haus_model::health::ProbeKind;
 use haus_model::host::{Access, Protocol};
+use haus_model::host_path::unit_path;
 use haus_model::resource::{
     CommandSpec, Content, FileSpec, HealthQuestion, HealthSpec, Kind, ResourceId, SecretVersion, Spec,
 };
